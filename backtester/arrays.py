@@ -1,0 +1,105 @@
+"""NumPy column groups as the kernels see them, and `frozen`, which makes them read-only and contiguous."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+Int32 = npt.NDArray[np.int32]
+Bool = npt.NDArray[np.bool_]
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+class Bars(NamedTuple):
+    """Source bars, one row each, finite and checked: prices in quote currency, volume in units."""
+
+    open: Float64
+    high: Float64
+    low: Float64
+    close: Float64
+    volume: Float64
+
+
+class Grid(NamedTuple):
+    """The labels of a session in time order; regular ones are [first_regular, end_regular), the rest extended hours."""
+
+    offsets: Int64  # [labels + 1]; the rows of label t are offsets[t] to offsets[t + 1] - 1
+    first_regular: int
+    end_regular: int
+
+
+class Windows(NamedTuple):
+    """Derived windows, intervals from narrow to wide."""
+
+    of_label: Int32  # [intervals, labels]; the window each label falls in, rising
+    parent: Int32  # [intervals]; the narrower interval it merges from, -1 for the bars themselves
+
+
+class Running(NamedTuple):
+    """Session-to-date values per row, this bar included; vwap is NaN before the first volume."""
+
+    volume: Float64
+    high: Float64
+    low: Float64
+    vwap: Float64
+    bars: Int32
+
+
+class Totals(NamedTuple):
+    """Session-to-date values per symbol: running state while the pass goes, the summary when it ends."""
+
+    open: Float64
+    high: Float64
+    low: Float64
+    close: Float64
+    volume: Float64
+    traded: Float64  # sum of typical price x volume
+    bars: Int32
+    regular_bars: Int32
+    gap: Int32  # the symbol's latest gap, -1 before one
+
+
+class Forming(NamedTuple):
+    """Derived bars not yet complete, [intervals, symbols]; bars is 0 where none has begun."""
+
+    open: Float64
+    high: Float64
+    low: Float64
+    close: Float64
+    volume: Float64
+    bars: Int32
+
+
+class Derived(NamedTuple):
+    """Complete derived bars; interval k fills rows starts[k] to starts[k] + rows[k] - 1."""
+
+    starts: Int64
+    rows: Int64
+    symbol: Int32
+    window: Int32
+    open: Float64
+    high: Float64
+    low: Float64
+    close: Float64
+    volume: Float64
+    bars: Int32
+
+
+class Gaps(NamedTuple):
+    """Runs of missing bars: `length` expected labels from label `first` on; rows[0] of them are filled."""
+
+    rows: Int64
+    symbol: Int32
+    first: Int32
+    length: Int32
+
+
+def frozen(values: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+    """The same values, contiguous and read-only, so that a kernel meets one array type and compiles once."""
+    view = np.ascontiguousarray(values).view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,98 @@
+"""Files that appear whole or not at all, their digests, and the lock that gives a directory one owner."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from backtester.errors import OutputError, OwnedError
+
+
+def write_whole(path: Path, content: bytes | memoryview, *, sync: bool) -> None:
+    """Make `path` hold `content`, by a temporary file and a rename; a killed writer leaves the old file or none.
+
+    sync  wait until the content and the name would survive a loss of power; a rename alone survives `kill -9`
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+        if sync:
+            sync_directory(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"{path}: {error.strerror or error}; free space or permissions, then run again") from error
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the content of `path` would survive a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_directory(path: Path) -> None:
+    """Wait until the names in `path` would survive a loss of power."""
+    sync_file(path)
+
+
+def sweep_temporaries(root: Path) -> int:
+    """Remove what killed writers left under `root`; only its owner may call this. Returns how many files went."""
+    stale = [path for path in root.rglob(".*.tmp") if path.is_file()]
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return len(stale)
+
+
+def sha256(content: bytes | memoryview) -> str:
+    """The hexadecimal digest of `content`."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """The hexadecimal digest of a file, read once."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def canonical_json(value: object) -> bytes:
+    """The one way this project writes a value as JSON: sorted keys, no NaN, a newline at the end."""
+    return (json.dumps(value, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
+@contextmanager
+def owned(root: Path, purpose: str) -> Iterator[None]:
+    """Hold `root` as its only owner; OwnedError names the process that already does.
+
+    The lock is the kernel's (flock), so it dies with its owner: a killed run leaves nothing to take over.
+    """
+    path = root / ".owner"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise OutputError(f"{root}: {error.strerror or error}; choose a directory that can be written") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = os.pread(descriptor, 4096, 0).decode(errors="replace").strip() or "another process"
+            raise OwnedError(f"{root} is owned by {owner}; wait for it to end, or choose another directory") from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()} ({purpose})\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)

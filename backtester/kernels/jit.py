@@ -1,0 +1,151 @@
+"""The one decorator for kernels: machine code when the work is worth it, plain Python when not, the same bits.
+
+Importing Numba and loading one cached kernel costs a second; a session of two symbols costs plain Python a tenth of
+one. So a kernel starts as the function it is, and `compiled()` turns all of them into machine code from then on.
+Compiled code is kept in a folder named for everything it depends on: Numba's own cache does not see an edit in another
+file.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import stat
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, ParamSpec, TypeVar
+
+import numpy as np
+
+from backtester.errors import OutputError
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+class _Mode:
+    compiled = False
+
+
+class Kernel(Generic[Arguments, Result]):
+    """A function of arrays and numbers; calls run it as Python until `compiled()` has been called."""
+
+    def __init__(self, python: Callable[Arguments, Result]) -> None:
+        functools.update_wrapper(self, python)
+        self.python = python
+
+    def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        if _Mode.compiled:
+            return self.machine(*args, **kwargs)
+        return self.python(*(_plain(value) for value in args))  # type: ignore[call-arg]  # positions, by contract
+
+    @functools.cached_property
+    def machine(self) -> Callable[Arguments, Result]:
+        """The compiled function, made at first use; kernels it calls are compiled into it."""
+        import numba
+
+        known = self.python.__globals__
+        names = {name: _callee(known[name]) for name in self.python.__code__.co_names if name in known}
+        names["__name__"] = self.python.__module__
+        python = types.FunctionType(self.python.__code__, names, self.python.__name__, self.python.__defaults__)
+        functools.update_wrapper(python, self.python)
+        # numpy error model: no zero-division branch, which would keep LLVM from vectorizing; kernels guard.
+        # _nrt off: no reference counts, which cost more than a short run of rows; allocating then fails to compile.
+        jitted: Callable[Arguments, Result] = numba.njit(  # type: ignore[call-overload]  # its types lack _nrt
+            cache=True, nogil=True, forceinline=True, _nrt=False, fastmath=False, parallel=False, error_model="numpy"
+        )(python)
+        return jitted
+
+
+def kernel(python: Callable[Arguments, Result]) -> Kernel[Arguments, Result]:
+    """Mark a function of arrays and numbers as a kernel."""
+    return Kernel(python)
+
+
+def unsigned(index: int) -> int:
+    """An index that cannot be negative: compiled code then needs no wrap-around test and can be vectorized."""
+    return index
+
+
+def _unsigned_machine(index: int) -> np.uint64:
+    return np.uint64(index)
+
+
+@functools.cache
+def _unsigned_jitted() -> Any:
+    import numba
+
+    return numba.njit(cache=False, inline="always")(_unsigned_machine)
+
+
+def _callee(value: object) -> object:
+    if isinstance(value, Kernel):
+        return value.machine
+    return _unsigned_jitted() if value is unsigned else value
+
+
+def _plain(value: Any) -> Any:
+    # A memoryview hands out Python numbers, several times faster than NumPy scalars and with the same arithmetic.
+    if isinstance(value, np.ndarray):
+        return value.data
+    if isinstance(value, tuple):
+        return type(value)(*(_plain(field) for field in value))
+    return value
+
+
+def compiled() -> None:
+    """Run kernels as machine code from now on, in this process."""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        return
+    import numba
+
+    numba.config.CACHE_DIR = str(cache_folder())  # type: ignore[attr-defined]  # made at import
+    _Mode.compiled = True
+
+
+def is_cached() -> bool:
+    """True if an earlier process left compiled kernels for this code, these versions and this CPU."""
+    return any(cache_folder().rglob("*.nbc"))
+
+
+def source_digest() -> str:
+    """Sixteen hexadecimal digits that change with any kernel's source."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    digest.update((Path(__file__).parent.parent / "arrays.py").read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_folder() -> Path:
+    """The folder of compiled kernels, made if missing; OutputError if another user could have written to it."""
+    import llvmlite
+    import numba
+
+    cpu = os.environ.get("NUMBA_CPU_NAME") or _cpu_digest()
+    bounds = os.environ.get("NUMBA_BOUNDSCHECK", "0")
+    key = f"{source_digest()}-{numba.__version__}-{llvmlite.__version__}-{np.__version__}-{platform.python_version()}"
+    name = hashlib.sha256(f"{key}-{platform.machine()}-{cpu}-{bounds}".encode()).hexdigest()[:24]
+    root = Path(os.environ.get("BACKTESTER_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = root / "backtester" / "kernels" / name
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except OSError as error:
+        raise OutputError(f"{folder}: {error.strerror}; set BACKTESTER_CACHE to a writable folder") from error
+    # Numba unpickles what it finds here, so whoever can write here can run code as this user.
+    if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o022:
+        raise OutputError(f"{folder} can be written by others; remove it or set BACKTESTER_CACHE to a private folder")
+    return folder
+
+
+def _cpu_digest() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    told = [line for line in lines if line.startswith(("model name", "flags", "cpu family", "model\t"))]
+    return hashlib.sha256("\n".join(sorted(set(told))).encode()).hexdigest()[:16]
