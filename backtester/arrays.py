@@ -25,11 +25,11 @@ class Bars(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """The labels of a session in time order; regular ones are [first_regular, end_regular), the rest extended hours."""
+    """The labels of a session in time order, expected ones and those that are only there (extended hours)."""
 
-    offsets: Int64  # [labels + 1]; the rows of label t are offsets[t] to offsets[t + 1] - 1
-    first_regular: int
-    end_regular: int
+    starts: Int64  # [labels]; the rows of label t are starts[t] to ends[t] - 1
+    ends: Int64
+    expected: Int32  # [labels]; counts the expected labels from 0, -1 where no bar is expected
 
 
 class Windows(NamedTuple):
@@ -59,7 +59,6 @@ class Totals(NamedTuple):
     volume: Float64
     traded: Float64  # sum of typical price x volume
     bars: Int32
-    regular_bars: Int32
     gap: Int32  # the symbol's latest gap, -1 before one
 
 
@@ -90,7 +89,7 @@ class Derived(NamedTuple):
 
 
 class Gaps(NamedTuple):
-    """Runs of missing bars: `length` expected labels from label `first` on; rows[0] of them are filled."""
+    """Runs of missing bars: `length` expected labels from the `first`-th on; rows[0] of them are filled."""
 
     rows: Int64
     symbol: Int32

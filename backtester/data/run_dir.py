@@ -54,9 +54,8 @@ class Manifest(TypedDict):
     symbols: int
     bars: int
     failed: int
-    store: str
     versions: dict[str, str]
-    kernels: str
+    code: str
     sessions: dict[str, str]
     inputs: dict[str, str]
     tables: dict[str, int]
@@ -141,6 +140,16 @@ class RunDir:
         record: Record = {"session": session, "bars": bars, "failed": failed, "tables": files}
         # Not synced here: after a loss of power a torn session fails its digests and is computed again.
         write_whole(self.record_path(session), canonical_json(record), sync=False)
+
+    def write_flow(self, session: str, content: memoryview) -> None:
+        """Keep the flow rows of a session; they are a log, not part of its record."""
+        write_whole(self.flow_path(session), content, sync=False)
+
+    def log(self, lines: list[str]) -> None:
+        """Append SESSION_FLOW lines in one write."""
+        self.flow_log_path.parent.mkdir(parents=True, exist_ok=True)
+        with self.flow_log_path.open("a", encoding="utf-8") as file:
+            file.write("".join(f"{line}\n" for line in lines))
 
     def damage(self, session: str) -> list[str]:
         """What is wrong with a committed session's files, in words; empty when every digest matches."""

@@ -214,15 +214,15 @@ def merge_windows(narrow: int, wide: int, forming: Forming) -> None:
 
 
 @kernel
-def missing_run(first: int, end: int, label: int, totals: Totals, gaps: Gaps) -> None:
-    """Symbols `first` to `end` - 1 have no bar at this label: extend their gap or open one."""
+def missing_run(first: int, end: int, expected: int, totals: Totals, gaps: Gaps) -> None:
+    """Symbols `first` to `end` - 1 have no bar at this expected label: extend their gap or open one."""
     for s in range(first, end):
         gap = totals.gap[s]
-        if gap >= 0 and gaps.first[gap] + gaps.length[gap] == label:
+        if gap >= 0 and gaps.first[gap] + gaps.length[gap] == expected:
             gaps.length[gap] += 1
         else:
             gap = gaps.rows[0]
-            gaps.symbol[gap], gaps.first[gap], gaps.length[gap] = s, label, 1
+            gaps.symbol[gap], gaps.first[gap], gaps.length[gap] = s, expected, 1
             totals.gap[s] = gap
             gaps.rows[0] = gap + 1
 
@@ -246,21 +246,18 @@ def scan(
     forming  as begun by the caller: zeros, -inf high, inf low
     running  one value per row, this bar included
     derived  room for every window of every symbol; interval k's are sorted by (window, symbol)
-    gaps     room for every gap, sorted by (first label, symbol); extended labels have none
+    gaps     room for every gap, sorted by (first, symbol)
     """
     symbols = len(totals.bars)
-    labels = len(grid.offsets) - 1
+    labels = len(grid.starts)
     intervals = len(windows.parent)
     for t in range(labels):
-        is_regular = grid.first_regular <= t < grid.end_regular
-        if t == grid.first_regular or t == grid.end_regular:
-            for s in range(symbols):
-                totals.regular_bars[s] = totals.bars[s] - totals.regular_bars[s]
         for k in range(intervals):
             if t > 0 and windows.of_label[k, t] != windows.of_label[k, t - 1]:
                 emit_windows(windows.of_label[k, t - 1], k, forming, windows.parent, derived)
-        row, end = grid.offsets[t], grid.offsets[t + 1]
-        expected = 0
+        expected = grid.expected[t]
+        row, end = grid.starts[t], grid.ends[t]
+        next_code = 0
         while row < end:
             rows = run_length(codes, row, end)
             code = codes[row]
@@ -275,15 +272,12 @@ def scan(
                     else:
                         forming_run(row, code, rows, bars, forming, k)
                 forming_volume_run(row, code, rows, bars, forming, k)
-            if is_regular and code > expected:
-                missing_run(expected, code, t, totals, gaps)
-            expected = code + rows
+            if expected >= 0 and code > next_code:
+                missing_run(next_code, code, expected, totals, gaps)
+            next_code = code + rows
             row += rows
-        if is_regular and expected < symbols:
-            missing_run(expected, symbols, t, totals, gaps)
+        if expected >= 0 and next_code < symbols:
+            missing_run(next_code, symbols, expected, totals, gaps)
     if labels > 0:
         for k in range(intervals):
             emit_windows(windows.of_label[k, labels - 1], k, forming, windows.parent, derived)
-    if grid.end_regular == labels:
-        for s in range(symbols):
-            totals.regular_bars[s] = totals.bars[s] - totals.regular_bars[s]

@@ -1,0 +1,91 @@
+"""A table's columns as kernels take them, and back: NumPy views and Arrow arrays over the same memory.
+
+Arrow arrays are made from buffers: `pa.array` asks whether pandas is installed by importing it, a third of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from backtester.arrays import Bars, Bool, Int32, Int64
+from backtester.schema import INSTANT
+
+
+def timestamps_of(table: pa.Table) -> Int64:
+    """The `timestamp` column in UTC microseconds; the table has one chunk a column."""
+    values: Int64 = table.column("timestamp").chunk(0).view(pa.int64()).to_numpy()
+    return values
+
+
+def codes_of(table: pa.Table) -> Int32:
+    """Each row's place in the dictionary of `symbol`."""
+    values: Int32 = table.column("symbol").chunk(0).indices.to_numpy()
+    return values
+
+
+def symbols_of(table: pa.Table) -> list[str]:
+    """The dictionary of `symbol`: every symbol that could have a row."""
+    names: list[str] = table.column("symbol").chunk(0).dictionary.to_pylist()
+    return names
+
+
+def bars_of(table: pa.Table) -> Bars:
+    """The price and volume columns."""
+    return Bars(*(table.column(name).chunk(0).to_numpy() for name in Bars._fields))
+
+
+def numbers(values: npt.NDArray[np.generic], *, null: Bool | None = None) -> pa.Array:
+    """Numbers of any width, null where `null` is true."""
+    kind = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, len(values), [_validity(null), pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def instants(values: Int64, *, null: Bool | None = None) -> pa.Array:
+    """UTC microseconds, null where `null` is true."""
+    return pa.Array.from_buffers(INSTANT, len(values), [_validity(null), pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def dates(days: Int32) -> pa.Array:
+    """Days since 1970."""
+    return pa.Array.from_buffers(pa.date32(), len(days), [None, pa.py_buffer(np.ascontiguousarray(days))])
+
+
+def flags(values: Bool) -> pa.Array:
+    """Booleans."""
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, _bits(values)])
+
+
+def text(values: Sequence[str | None]) -> pa.Array:
+    """Strings; None is null."""
+    encoded = [(value or "").encode() for value in values]
+    offsets = np.zeros(len(encoded) + 1, dtype=np.int32)
+    np.cumsum([len(value) for value in encoded], out=offsets[1:])
+    null = np.array([value is None for value in values], dtype=np.bool_)
+    return pa.Array.from_buffers(
+        pa.string(), len(values), [_validity(null), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
+    )
+
+
+def dictionary(codes: Int32, names: Sequence[str], *, null: Bool | None = None) -> pa.DictionaryArray:
+    """A column of names, one code a row."""
+    return pa.DictionaryArray.from_arrays(numbers(codes, null=null), text(names))
+
+
+def dictionary_of(values: Sequence[str | None]) -> pa.DictionaryArray:
+    """A column of names given as text, its dictionary in order of first use; None is null."""
+    names = list(dict.fromkeys(value for value in values if value is not None))
+    position = {name: index for index, name in enumerate(names)}
+    codes = np.array([0 if value is None else position[value] for value in values], dtype=np.int32)
+    return dictionary(codes, names, null=np.array([value is None for value in values], dtype=np.bool_))
+
+
+def _validity(null: Bool | None) -> pa.Buffer | None:
+    return None if null is None or not null.any() else _bits(~null)
+
+
+def _bits(values: Bool) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(values, bitorder="little"))

@@ -1,0 +1,119 @@
+"""A session's labels: which bars are expected, where their rows are, which derived window each falls in.
+
+Everything here is worked out once per label, so that the pass does nothing per row but read it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from backtester.arrays import Bool, Grid, Int32, Int64, Windows, frozen
+from backtester.data.calendar import Session
+from backtester.interval import Interval
+
+
+class SessionGrid(NamedTuple):
+    """Labels in time order, UTC microseconds; expected ones and those only present (extended hours)."""
+
+    labels: Int64
+    grid: Grid
+    expected_labels: Int64  # the labels at which every symbol should have a bar
+
+
+class IntervalWindows(NamedTuple):
+    """The windows of one derived interval, in time order."""
+
+    starts: Int64  # label of the derived bar
+    known_at: Int64  # when its last source bar is over
+    expected_bars: Int32  # source bars it should have; 0 outside regular hours
+    is_partial: Bool  # cut short by the close or a break
+    of_label: Int32  # the window of each label of the grid
+
+
+def session_grid(session: Session, interval: Interval, timestamps: Int64, *, hours: str) -> SessionGrid:
+    """The grid of a session's rows, whose timestamps are sorted; hours is `regular` or `extended`.
+
+    expected labels = floor((close - open) / interval), a break taken out. A last bar that the close cuts short is
+    taken into the values where it is present, and never counted as expected.
+    """
+    expected = expected_labels(session, interval)
+    starts, ends = np.searchsorted(timestamps, expected, "left"), np.searchsorted(timestamps, expected, "right")
+    labels = expected
+    if int((ends - starts).sum()) != len(timestamps):
+        extra = np.setdiff1d(timestamps, expected)
+        if hours == "regular":
+            extra = extra[is_regular(session, extra)]
+        labels = np.union1d(expected, extra)
+        starts, ends = np.searchsorted(timestamps, labels, "left"), np.searchsorted(timestamps, labels, "right")
+    ordinal = np.searchsorted(expected, labels).astype(np.int32)
+    ordinal[~np.isin(labels, expected)] = -1
+    return SessionGrid(labels, Grid(frozen(starts), frozen(ends), frozen(ordinal)), expected)
+
+
+def expected_labels(session: Session, interval: Interval) -> Int64:
+    """The labels at which a bar is expected; one, the open, for daily bars."""
+    if not interval.is_intraday:
+        return np.array([session.open_at], dtype=np.int64)
+    step = interval.us
+    spans = [start + step * np.arange((end - start) // step, dtype=np.int64) for start, end in session.segments]
+    return np.concatenate(spans)
+
+
+def is_regular(session: Session, timestamps: Int64) -> Bool:
+    """True for labels inside regular hours, breaks taken out."""
+    inside: Bool = np.zeros(len(timestamps), dtype=np.bool_)
+    for start, end in session.segments:
+        inside |= (timestamps >= start) & (timestamps < end)
+    return inside
+
+
+def interval_windows(session: Session, grid: SessionGrid, derived: Interval) -> IntervalWindows:
+    """Windows of `derived` anchored to the session's open and to the end of its break, never across either.
+
+    A `1d` window is the whole session. Outside regular hours windows count back from the open and on from the close.
+    """
+    labels = grid.labels
+    if not derived.is_intraday:
+        begins = np.full(len(labels), session.open_at, dtype=np.int64)
+        ends = np.full(len(labels), session.close_at, dtype=np.int64)
+        spans = ends - begins
+    else:
+        begins, ends = _window_spans(session, labels, derived.us)
+        spans = np.full(len(labels), derived.us, dtype=np.int64)
+    starts, first, of_label = np.unique(begins, return_index=True, return_inverse=True)
+    is_expected = np.isin(labels, grid.expected_labels)
+    expected = np.bincount(of_label, weights=is_expected, minlength=len(starts)).astype(np.int32)
+    return IntervalWindows(
+        starts, ends[first], expected, ends[first] - starts < spans[first], of_label.astype(np.int32)
+    )
+
+
+def kernel_windows(windows: list[IntervalWindows], derived: list[Interval], labels: int) -> Windows:
+    """The windows as the pass takes them: each interval merges from the widest one that divides it."""
+    of_label = np.empty((len(windows), labels), dtype=np.int32)
+    parents = np.full(len(windows), -1, dtype=np.int32)
+    for k, window in enumerate(windows):
+        of_label[k] = window.of_label
+        for narrower in range(k):
+            if derived[narrower].divides(derived[k]):
+                parents[k] = narrower
+    return Windows(frozen(of_label), frozen(parents))
+
+
+def _window_spans(session: Session, labels: Int64, step: int) -> tuple[Int64, Int64]:
+    begins, ends = np.empty_like(labels), np.empty_like(labels)
+    open_at, close_at = session.open_at, session.close_at
+    before, after = labels < open_at, labels >= close_at
+    begins[before] = open_at - -(-(open_at - labels[before]) // step) * step
+    begins[after] = close_at + (labels[after] - close_at) // step * step
+    ends[before | after] = begins[before | after] + step
+    spans = list(session.segments)
+    if session.break_start_at is not None and session.break_end_at is not None:
+        spans.append((session.break_start_at, session.break_end_at))
+    for start, end in spans:
+        inside = (labels >= start) & (labels < end)
+        begins[inside] = start + (labels[inside] - start) // step * step
+        ends[inside] = np.minimum(begins[inside] + step, end)
+    return begins, ends

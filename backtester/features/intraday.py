@@ -1,0 +1,254 @@
+"""The session pass: one session's bars in, running values, derived bars, gaps and summary out, as tables."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from backtester.arrays import Bars, Derived, Float64, Forming, Gaps, Int32, Int64, Running, Totals, frozen
+from backtester.data.calendar import Session
+from backtester.data.columns import (
+    bars_of,
+    codes_of,
+    dictionary,
+    flags,
+    instants,
+    numbers,
+    symbols_of,
+    timestamps_of,
+)
+from backtester.features.grid import IntervalWindows, SessionGrid, interval_windows, kernel_windows, session_grid
+from backtester.interval import Interval
+from backtester.kernels.scan import scan
+from backtester.schema import DERIVED_BARS, GAPS, RUNNING, SESSION_SUMMARY
+
+GAP_KINDS = ["opening", "inside", "closing"]
+
+
+class Pass(NamedTuple):
+    """What the pass computes, as columns; the tables below are made from it."""
+
+    timestamps: Int64
+    codes: Int32
+    bars: Bars
+    symbols: list[str]
+    grid: SessionGrid
+    windows: list[IntervalWindows]
+    totals: Totals
+    running: Running
+    derived: Derived
+    gaps: Gaps
+
+
+def run_pass(
+    bars: pa.Table, session: Session, *, interval: Interval, derived: list[Interval], hours: str = "regular"
+) -> Pass:
+    """Run the kernel over one session.
+
+    bars     BARS, one chunk a column, sorted by (timestamp, symbol); a symbol of its dictionary without a row is a
+             symbol without a bar
+    derived  from narrow to wide, each divided by `interval`
+    """
+    timestamps, codes = timestamps_of(bars), codes_of(bars)
+    symbols = symbols_of(bars)
+    grid = session_grid(session, interval, timestamps, hours=hours)
+    windows = [interval_windows(session, grid, wider) for wider in derived]
+    rows = int((grid.grid.ends - grid.grid.starts).sum())
+    totals, forming = _begun(len(symbols), len(derived))
+    running = _running_room(len(timestamps))
+    emitted = _derived_room(windows, len(symbols), rows)
+    gaps = _gaps_room(len(grid.expected_labels), len(symbols), rows)
+    labels = len(grid.labels)
+    columns = Bars(*(frozen(column) for column in bars_of(bars)))
+    scan(
+        grid.grid,
+        frozen(codes),
+        columns,
+        kernel_windows(windows, derived, labels),
+        totals,
+        forming,
+        running,
+        emitted,
+        gaps,
+    )
+    return Pass(timestamps, codes, columns, symbols, grid, windows, totals, running, emitted, gaps)
+
+
+def running_table(done: Pass) -> pa.Table:
+    """RUNNING: one row per bar of the run's hours."""
+    starts, ends = done.grid.grid.starts, done.grid.grid.ends
+    timestamps, codes = done.timestamps, done.codes
+    values: list[Float64 | Int32] = list(done.running)
+    if _has_holes(done):
+        rows = np.concatenate([np.arange(start, end) for start, end in zip(starts, ends, strict=True)])
+        timestamps, codes = timestamps[rows], codes[rows]
+        values = [column[rows] for column in values]
+    arrays = [instants(timestamps), dictionary(codes, done.symbols), *(numbers(column) for column in values)]
+    return pa.Table.from_arrays(arrays, schema=RUNNING)
+
+
+def derived_table(done: Pass, derived: list[Interval]) -> pa.Table:
+    """DERIVED_BARS of every interval, from narrow to wide."""
+    tables = [DERIVED_BARS.empty_table()]
+    emitted = done.derived
+    for k, windows in enumerate(done.windows):
+        rows = slice(int(emitted.starts[k]), int(emitted.starts[k] + emitted.rows[k]))
+        window = emitted.window[rows]
+        interval = np.full(len(window), k, dtype=np.int32)
+        values = (emitted.open, emitted.high, emitted.low, emitted.close, emitted.volume, emitted.bars)
+        arrays = [
+            dictionary(interval, [str(name) for name in derived]),
+            instants(windows.starts[window]),
+            dictionary(emitted.symbol[rows], done.symbols),
+            *(numbers(column[rows]) for column in values),
+            numbers(windows.expected_bars[window]),
+            flags(windows.is_partial[window]),
+            instants(windows.known_at[window]),
+        ]
+        tables.append(pa.Table.from_arrays(arrays, schema=DERIVED_BARS))
+    return pa.concat_tables(tables[1:] or tables).combine_chunks()
+
+
+def gaps_table(done: Pass) -> pa.Table:
+    """GAPS: runs of missing bars, sorted by (first_missing, symbol)."""
+    rows = int(done.gaps.rows[0])
+    first, length = done.gaps.first[:rows], done.gaps.length[:rows]
+    expected = done.grid.expected_labels
+    last = first + length - 1
+    kind = np.full(rows, 1, dtype=np.int32)
+    kind[last == len(expected) - 1] = 2
+    kind[first == 0] = 0
+    arrays = [
+        dictionary(done.gaps.symbol[:rows], done.symbols),
+        dictionary(kind, GAP_KINDS),
+        instants(expected[first]),
+        instants(expected[last]),
+        numbers(length),
+    ]
+    return pa.Table.from_arrays(arrays, schema=GAPS)
+
+
+def summary_table(done: Pass, session: Session) -> pa.Table:
+    """SESSION_SUMMARY: one row per symbol, those without a bar included."""
+    totals, symbols = done.totals, len(done.symbols)
+    gap_symbols, lengths = done.gaps.symbol[: int(done.gaps.rows[0])], done.gaps.length[: int(done.gaps.rows[0])]
+    missing = np.bincount(gap_symbols, weights=lengths, minlength=symbols).astype(np.int32)
+    longest = np.zeros(symbols, dtype=np.int32)
+    np.maximum.at(longest, gap_symbols, lengths)
+    expected = np.full(symbols, len(done.grid.expected_labels), dtype=np.int32)
+    bars = expected - missing
+    first_bar, last_bar = _first_and_last(done)
+    empty = totals.bars == 0
+    no_volume = ~(totals.volume > 0.0)
+    vwap = np.divide(totals.traded, totals.volume, out=np.zeros(symbols), where=~no_volume)
+    outside = _outside_hours(done, session)
+    quality = np.divide(100.0 * bars, expected, out=np.full(symbols, 100.0), where=expected > 0)
+    arrays = [
+        dictionary(np.arange(symbols, dtype=np.int32), done.symbols),
+        *(numbers(prices, null=empty) for prices in (totals.open, totals.high, totals.low, totals.close)),
+        numbers(totals.volume),
+        numbers(vwap, null=no_volume),
+        *(numbers(counts) for counts in (bars, expected, missing, longest)),
+        numbers(quality),
+        instants(first_bar, null=empty),
+        instants(last_bar, null=empty),
+        *(numbers(column) for column in outside),
+        instants(np.full(symbols, session.open_at)),
+        instants(np.full(symbols, session.close_at)),
+    ]
+    return pa.Table.from_arrays(arrays, schema=SESSION_SUMMARY)
+
+
+def _first_and_last(done: Pass) -> tuple[Int64, Int64]:
+    # Rows of a symbol rise in time: written backwards the first stays, forwards the last.
+    starts, ends = done.grid.grid.starts, done.grid.grid.ends
+    first, last = np.zeros(len(done.symbols), dtype=np.int64), np.zeros(len(done.symbols), dtype=np.int64)
+    if len(starts) and int(ends[-1]) > int(starts[0]):
+        inside = np.isin(done.timestamps, done.grid.labels) if _has_holes(done) else slice(None)
+        timestamps, codes = done.timestamps[inside], done.codes[inside]
+        last[codes] = timestamps
+        first[codes[::-1]] = timestamps[::-1]
+    return first, last
+
+
+def _has_holes(done: Pass) -> bool:
+    return int((done.grid.grid.ends - done.grid.grid.starts).sum()) != len(done.timestamps)
+
+
+def _outside_hours(done: Pass, session: Session) -> tuple[Int32, Int32, Float64]:
+    before = int(np.searchsorted(done.timestamps, session.open_at))
+    after = int(np.searchsorted(done.timestamps, session.close_at))
+    symbols = len(done.symbols)
+    pre = np.bincount(done.codes[:before], minlength=symbols).astype(np.int32)
+    post = np.bincount(done.codes[after:], minlength=symbols).astype(np.int32)
+    volume = np.bincount(done.codes[after:], weights=done.bars.volume[after:], minlength=symbols).astype(np.float64)
+    return pre, post, volume
+
+
+def _begun(symbols: int, intervals: int) -> tuple[Totals, Forming]:
+    def per_symbol(value: float) -> Float64:
+        return np.full(symbols, value)
+
+    def per_window(value: float) -> Float64:
+        return np.full((intervals, symbols), value)
+
+    totals = Totals(
+        open=per_symbol(0.0),
+        high=per_symbol(-np.inf),
+        low=per_symbol(np.inf),
+        close=per_symbol(0.0),
+        volume=per_symbol(0.0),
+        traded=per_symbol(0.0),
+        bars=np.zeros(symbols, dtype=np.int32),
+        gap=np.full(symbols, -1, dtype=np.int32),
+    )
+    forming = Forming(
+        open=per_window(0.0),
+        high=per_window(-np.inf),
+        low=per_window(np.inf),
+        close=per_window(0.0),
+        volume=per_window(0.0),
+        bars=np.zeros((intervals, symbols), dtype=np.int32),
+    )
+    return totals, forming
+
+
+def _running_room(rows: int) -> Running:
+    return Running(
+        volume=np.empty(rows),
+        high=np.empty(rows),
+        low=np.empty(rows),
+        vwap=np.empty(rows),
+        bars=np.empty(rows, dtype=np.int32),
+    )
+
+
+def _derived_room(windows: list[IntervalWindows], symbols: int, rows: int) -> Derived:
+    room = [min(len(window.starts) * symbols, rows) for window in windows]
+    starts = np.concatenate([[0], np.cumsum(room)]).astype(np.int64)
+    total = int(starts[-1])
+    return Derived(
+        starts=starts,
+        rows=np.zeros(len(windows), dtype=np.int64),
+        symbol=np.empty(total, dtype=np.int32),
+        window=np.empty(total, dtype=np.int32),
+        open=np.empty(total),
+        high=np.empty(total),
+        low=np.empty(total),
+        close=np.empty(total),
+        volume=np.empty(total),
+        bars=np.empty(total, dtype=np.int32),
+    )
+
+
+def _gaps_room(expected: int, symbols: int, rows: int) -> Gaps:
+    # Every gap but a symbol's last one ends at one of its bars.
+    room = min((expected + 1) // 2 * symbols, rows + symbols)
+    return Gaps(
+        rows=np.zeros(1, dtype=np.int64),
+        symbol=np.empty(room, dtype=np.int32),
+        first=np.empty(room, dtype=np.int32),
+        length=np.empty(room, dtype=np.int32),
+    )

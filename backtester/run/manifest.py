@@ -1,0 +1,50 @@
+"""The manifest: what a finished run consists of, written last."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from backtester.data.durable import canonical_json, sha256_of, sync_directory, sync_file, write_whole
+from backtester.data.run_dir import FORMAT, Manifest, RunDir
+from backtester.run.plan import Plan, code_digest, versions
+
+
+def finish(plan: Plan, run_dir: RunDir) -> Manifest:
+    """Make every session durable, then write the manifest that lists them."""
+    names = [session.date.isoformat() for session in plan.sessions]
+    records = {name: run_dir.record(name) for name in names}
+    files = [run_dir.root / file["path"] for record in records.values() for file in record["tables"].values()]
+    _make_durable([*files, *(run_dir.record_path(name) for name in names), run_dir.config_path])
+    tables: dict[str, int] = {}
+    for record in records.values():
+        for table, file in record["tables"].items():
+            tables[table] = tables.get(table, 0) + file["rows"]
+    run = plan.config.run
+    manifest: Manifest = {
+        "format": FORMAT,
+        "run_id": plan.run_id,
+        "name": run.name,
+        "exchange": run.exchange,
+        "interval": str(plan.source),
+        "start": run.start.isoformat(),
+        "end": run.end.isoformat(),
+        "symbols": len(plan.symbols),
+        "bars": sum(record["bars"] for record in records.values()),
+        "failed": sum(record["failed"] for record in records.values()),
+        "versions": versions(),
+        "code": code_digest(),
+        "sessions": {name: sha256_of(run_dir.record_path(name)) for name in names},
+        "inputs": plan.inputs,
+        "tables": tables,
+    }
+    write_whole(run_dir.manifest_path, canonical_json(manifest), sync=True)
+    return manifest
+
+
+def _make_durable(files: list[Path]) -> None:
+    # Side by side: the disk answers many syncs with one write, 250 files in the time of ten.
+    folders = {folder for path in files for folder in (path.parent, path.parent.parent)}
+    with ThreadPoolExecutor(8, "sync") as pool:
+        list(pool.map(sync_file, files))
+        list(pool.map(sync_directory, sorted(folders)))

@@ -1,0 +1,212 @@
+"""What a run will do, settled before it starts: sessions, symbols, streams, input digests and the run's own name."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.metadata
+import platform
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+
+from backtester.config import Config
+from backtester.data import calendar
+from backtester.data.calendar import Calendar, Session
+from backtester.data.columns import dictionary_of, text
+from backtester.data.durable import canonical_json, sha256
+from backtester.data.store import Entry, Store
+from backtester.errors import ConfigError, InputError
+from backtester.interval import Interval
+from backtester.schema import STREAMS
+
+PACKAGE = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, ready to go; nothing in it changes while it runs."""
+
+    config: Config
+    calendar: Calendar
+    store: Store
+    source: Interval  # what is read: run.interval, or the smallest stored interval it can be built from
+    derived: list[Interval]  # what the pass builds from it, narrow to wide
+    sessions: list[Session]
+    listed: dict[str, date]  # each symbol's first stored session
+    unknown: list[str]  # symbols the store has never held
+    inputs: dict[str, str]  # session -> digest of the bars it reads, trailing ones included
+    run_id: str
+
+    @property
+    def symbols(self) -> list[str]:
+        """Every symbol of the run, sorted, those the store lacks included."""
+        return sorted([*self.listed, *self.unknown])
+
+    def universe(self, session: date) -> list[str]:
+        """The symbols listed by then, sorted: those that should have bars."""
+        return sorted(symbol for symbol, first in self.listed.items() if first <= session)
+
+    def entry(self, session: date) -> Entry | None:
+        """The stored bars of a session, None where there are none."""
+        return self.store.entry(self.calendar.exchange, self.source, session)
+
+    def trailing(self, session: date) -> list[Session]:
+        """The sessions of its history, oldest first."""
+        return self.calendar.trailing(session, self.config.history.trailing_sessions)
+
+    def rows(self, session: date) -> int:
+        """How many bars the session will read."""
+        return _rows(self.entry(session), set(self.listed))
+
+    def requested(self) -> list[Interval]:
+        """The intervals the config asks for, the source's own included."""
+        return sorted({self.source, self.config.interval, *self.config.derived})
+
+
+def from_config(config: Config, store: Store) -> Plan:
+    """Settle a run; ConfigError or InputError says what is missing and what would do."""
+    run = config.run
+    known = calendar.load(run.exchange)
+    sessions = known.sessions(run.start, run.end)
+    if not sessions:
+        raise ConfigError(
+            f"run.start to run.end: {run.exchange} has no session from {run.start} to {run.end}; widen it"
+        )
+    source = _source(store, run.exchange, config.interval)
+    wanted = None if run.symbols == "*" else set(run.symbols)
+    listed = _first_sessions(store, run.exchange, source, run.end, wanted)
+    unknown = sorted((wanted or set()) - set(listed))
+    if not listed:
+        raise InputError(_nothing_stored(store, config, source, unknown))
+    derived = [interval for interval in sorted({config.interval, *config.derived}) if interval != source]
+    inputs = _inputs(store, known, config, source, sessions, listed)
+    return Plan(
+        config=config,
+        calendar=known,
+        store=store,
+        source=source,
+        derived=derived,
+        sessions=sessions,
+        listed=listed,
+        unknown=unknown,
+        inputs=inputs,
+        run_id=_run_id(config, inputs, listed),
+    )
+
+
+def streams_table(plan: Plan, session: date) -> pa.Table:
+    """STREAMS of a session: where each symbol's requested intervals come from."""
+    rows: list[tuple[str, str, str, str | None, str | None]] = []
+    source = str(plan.source)
+    for symbol in plan.symbols:
+        first = plan.listed.get(symbol)
+        for interval in plan.requested():
+            name = str(interval)
+            if first is None:
+                rows.append((symbol, name, "IGNORED", None, f"no {source} bars in the store; import them"))
+            elif first > session:
+                rows.append((symbol, name, "IGNORED", None, f"no bars stored before {first}"))
+            elif interval == plan.source:
+                rows.append((symbol, name, "STREAMED", name, None))
+            else:
+                rows.append((symbol, name, "GENERATED", source, None))
+    columns = list(zip(*rows, strict=True))
+    arrays = [
+        dictionary_of(column) if pa.types.is_dictionary(field.type) else text(column)
+        for column, field in zip(columns, STREAMS, strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=STREAMS)
+
+
+def versions() -> dict[str, str]:
+    """What the numbers depend on beside the code and the input."""
+    names = ("backtester", "numba", "numpy", "pyarrow")
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
+
+
+def code_digest() -> str:
+    """Sixteen hexadecimal digits that change with any source file of the package."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _source(store: Store, exchange: str, wanted: Interval) -> Interval:
+    stored = store.intervals(exchange) if store.exists() else []
+    if wanted in stored:
+        return wanted
+    for interval in stored:
+        if interval.divides(wanted):
+            return interval
+    held = ", ".join(map(str, stored)) or "nothing"
+    raise InputError(
+        f"{store.root}: no {wanted} bars of {exchange} and none they could be built from (it holds {held}); "
+        f"import them, or name another --store"
+    )
+
+
+def _first_sessions(
+    store: Store, exchange: str, source: Interval, end: date, wanted: set[str] | None
+) -> dict[str, date]:
+    found: dict[str, date] = {}
+    for session in store.sessions(exchange, source):
+        if session > end or (wanted is not None and len(found) == len(wanted)):
+            break
+        entry = store.entry(exchange, source, session)
+        held = entry.layout.symbols if entry is not None else []
+        for symbol in held:
+            if symbol not in found and (wanted is None or symbol in wanted):
+                found[symbol] = session
+    return found
+
+
+def _nothing_stored(store: Store, config: Config, source: Interval, unknown: list[str]) -> str:
+    run = config.run
+    held = sorted(_first_sessions(store, run.exchange, source, date.max, None))
+    near = {name: difflib.get_close_matches(name, held, n=1) for name in unknown}
+    guesses = [f"{name}: did you mean {close[0]}?" for name, close in near.items() if close]
+    what = ", ".join(unknown) or "any symbol"
+    return (
+        f"{store.root}: no {source} bars of {what} on {run.exchange} up to {run.end}; "
+        f"{' '.join(guesses) or 'import them'} (stored: {', '.join(held[:20]) or 'nothing'})"
+    )
+
+
+def _inputs(
+    store: Store,
+    known: Calendar,
+    config: Config,
+    source: Interval,
+    sessions: list[Session],
+    listed: dict[str, date],
+) -> dict[str, str]:
+    """The digest of each session's bars, by symbol: what others share a session with does not matter."""
+    trailing = known.trailing(sessions[0].date, config.history.trailing_sessions)
+    digests = {}
+    for session in [*trailing, *sessions]:
+        entry = store.entry(config.run.exchange, source, session.date)
+        own = {} if entry is None else {s: d for s, d in entry.digest_of.items() if s in listed}
+        digests[session.date.isoformat()] = sha256(canonical_json(own))
+    return digests
+
+
+def _run_id(config: Config, inputs: dict[str, str], listed: dict[str, date]) -> str:
+    question = {
+        "config": config.model_dump(mode="json"),
+        "inputs": inputs,
+        "listed": {symbol: first.isoformat() for symbol, first in listed.items()},
+        "code": code_digest(),
+        "versions": versions(),
+    }
+    return sha256(canonical_json(question))[:16]
+
+
+def _rows(entry: Entry | None, symbols: set[str]) -> int:
+    if entry is None:
+        return 0
+    layout = entry.layout
+    return sum(rows for name, rows in zip(layout.symbols, layout.symbol_rows, strict=True) if name in symbols)

@@ -1,0 +1,139 @@
+"""Run a plan: sessions read ahead, computed by workers, committed one by one, resumable at any moment."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+from backtester.config import resolved_toml
+from backtester.data.calendar import Session
+from backtester.data.durable import owned, sweep_temporaries, write_whole
+from backtester.data.run_dir import RunDir
+from backtester.errors import UsageError
+from backtester.kernels import jit
+from backtester.run.manifest import finish
+from backtester.run.plan import Plan
+from backtester.run.session import Done, Loaded, load_session, run_session
+
+# Loading compiled kernels costs a second, in which plain Python does about this many rows.
+COMPILE_ROWS = 50_000
+
+
+class Outcome(NamedTuple):
+    """What a run did; `computed` of its `sessions` now, the rest by an earlier, interrupted run."""
+
+    run_dir: Path
+    sessions: int
+    computed: int
+    bars: int
+    failed: int
+    seconds: float
+
+
+class Progress(NamedTuple):
+    """Where a run is."""
+
+    sessions: int
+    of_sessions: int
+    bars: int
+    seconds: float
+    lines: list[str]
+
+
+def run_plan(
+    plan: Plan,
+    out: Path,
+    *,
+    workers: int = 1,
+    resume: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Outcome:
+    """Compute what is not committed yet under `out`/<run_id>, and write the manifest.
+
+    The same bytes for any number of workers: sessions share nothing but the plan.
+    """
+    begun = time.perf_counter()
+    run_dir = RunDir(out / plan.run_id)
+    with owned(run_dir.root, "run"):
+        committed = _committed(run_dir, resume=resume)
+        write_whole(run_dir.config_path, resolved_toml(plan.config).encode(), sync=False)
+        todo = [session for session in plan.sessions if session.date.isoformat() not in committed]
+        _choose_kernels(plan, todo, tell)
+        bars = computed = 0
+        for done in _computed(plan, todo, run_dir, workers):
+            run_dir.log(done.lines)
+            bars, computed = bars + done.bars, computed + 1
+            elapsed = time.perf_counter() - begun
+            progress(Progress(computed, len(todo), bars, elapsed, done.lines))
+        manifest = run_dir.manifest() if not todo else None
+        manifest = manifest or finish(plan, run_dir)
+    seconds = time.perf_counter() - begun
+    return Outcome(run_dir.root, len(plan.sessions), computed, manifest["bars"], manifest["failed"], seconds)
+
+
+def _committed(run_dir: RunDir, *, resume: bool) -> set[str]:
+    """The sessions that are whole; what an interrupted run left torn is computed again."""
+    sweep_temporaries(run_dir.root)
+    found = run_dir.sessions()
+    whole = {session for session in found if not run_dir.damage(session)}
+    if not resume and run_dir.config_path.is_file() and run_dir.manifest() is None:
+        raise UsageError(
+            f"{run_dir.root} is an unfinished run ({len(whole)} sessions committed); add --resume to finish it"
+        )
+    return whole
+
+
+def _choose_kernels(plan: Plan, todo: list[Session], tell: Callable[[str], None]) -> None:
+    if sum(plan.rows(session.date) for session in todo) < COMPILE_ROWS:
+        return
+    if not jit.is_cached():
+        tell("compiling the kernels, once after install: about 10 seconds")
+    jit.compiled()
+
+
+def _computed(plan: Plan, todo: list[Session], run_dir: RunDir, workers: int) -> Iterator[Done]:
+    """Each session's outcome as it is committed; at most `workers` + 1 sessions are in memory."""
+    with _terminable(), ThreadPoolExecutor(1, "load") as loader, ThreadPoolExecutor(workers, "session") as pool:
+        waiting = deque(todo)
+        loading: deque[Future[Loaded]] = deque()
+        running: set[Future[Done]] = set()
+        try:
+            while waiting or loading or running:
+                while waiting and len(loading) + len(running) < workers + 1:
+                    loading.append(loader.submit(load_session, plan, waiting.popleft()))
+                while loading and len(running) < workers:
+                    running.add(pool.submit(run_session, plan, loading.popleft().result(), run_dir))
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in finished)
+        except BaseException:
+            # Sessions under way finish and commit; nothing new begins.
+            waiting.clear()
+            for future in loading:
+                future.cancel()
+            raise
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: between sessions, resumable."""
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread: its owner decides about signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
