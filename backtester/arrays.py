@@ -59,6 +59,8 @@ class Totals(NamedTuple):
     volume: Float64
     traded: Float64  # sum of typical price x volume
     bars: Int32
+    first: Int32  # the label of its first bar; meaningless while bars is 0
+    last: Int32  # the label of its latest bar
     gap: Int32  # the symbol's latest gap, -1 before one
 
 

@@ -1,7 +1,7 @@
 """The Arrow schema of every table: dtype, unit, and what null and NaN mean.
 
-Prices are in quote currency, volumes in units, instants in UTC microseconds. A column is nullable only where the comment
-beside it says what null means.
+Prices are in quote currency, volumes in units, instants in UTC microseconds. A column is nullable only where the
+comment beside it says what null means.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ STREAMS = pa.schema(
         _required("interval", SYMBOL),
         _required("stream", SYMBOL),
         pa.field("source", SYMBOL),
-        pa.field("reason", pa.string()),
+        pa.field("reason", SYMBOL),
     ]
 )
 

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from backtester.arrays import Bool, Float64, Int32, Int64
-from backtester.data.columns import codes_of, dictionary, instants, numbers, symbols_of, timestamps_of
+from backtester.data.columns import codes_of, dictionary, instants, numbers, symbols_of, text, timestamps_of
 from backtester.errors import StoreError
 from backtester.schema import BARS
 
@@ -65,7 +65,7 @@ def encode(bars: pa.Table) -> tuple[memoryview, memoryview, Layout]:
     )
     content = memoryview(sink.getvalue()).cast("B")
     columns = _column_offsets(content, bars)
-    timestamps, codes, symbols = timestamps_of(bars), codes_of(bars), symbols_of(bars)
+    timestamps, codes, symbols = timestamps_of(bars), codes_of(bars), symbols_of(bars).to_pylist()
     values = [bars.column(name).chunk(0).to_numpy() for name in COLUMNS]
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes, minlength=len(symbols)))
@@ -129,7 +129,7 @@ def bars_table(timestamps: Int64, codes: Int32, symbols: list[str], values: list
     """A BARS table over the given columns, without copying them."""
     arrays = [
         instants(timestamps),
-        dictionary(codes, symbols),
+        dictionary(codes, text(symbols)),
         *(numbers(column) for column in values),
     ]
     return pa.Table.from_arrays(arrays, schema=BARS)
@@ -143,7 +143,7 @@ def _keys(path: Path, layout: Layout) -> pa.Table:
             table = file.read(["timestamp", "symbol"], use_threads=False).combine_chunks()
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path}: not readable as Parquet ({error}); import its source again") from error
-    if layout.rows and symbols_of(table) != layout.symbols:
+    if layout.rows and symbols_of(table).to_pylist() != layout.symbols:
         raise StoreError(f"{path}: its symbols are not those of its catalog entry; import its source again")
     return table
 

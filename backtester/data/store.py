@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backtester.arrays import Bool, Float64, Int32, Int64
-from backtester.data.columns import dictionary, flags
+from backtester.data.columns import dictionary, flags, text
 from backtester.data.durable import canonical_json, owned, sha256, sha256_of, sweep_temporaries, write_whole
 from backtester.data.session_file import COLUMNS, Layout, bars_table, encode, read_all, read_presence, read_symbols
 from backtester.errors import StoreError
@@ -270,7 +270,7 @@ def _with_dictionary(table: pa.Table, symbols: list[str]) -> pa.Table:
     if (codes < 0).any():
         keep = codes >= 0
         table, codes = table.filter(flags(keep)).combine_chunks(), codes[keep]
-    return table.set_column(1, BARS.field("symbol"), dictionary(codes, symbols))
+    return table.set_column(1, BARS.field("symbol"), dictionary(codes, text(symbols)))
 
 
 def _entry_json(entry: Entry) -> dict[str, Any]:

@@ -40,15 +40,15 @@ def session_grid(session: Session, interval: Interval, timestamps: Int64, *, hou
     """
     expected = expected_labels(session, interval)
     starts, ends = np.searchsorted(timestamps, expected, "left"), np.searchsorted(timestamps, expected, "right")
-    labels = expected
+    labels, ordinal = expected, np.arange(len(expected), dtype=np.int32)
     if int((ends - starts).sum()) != len(timestamps):
         extra = np.setdiff1d(timestamps, expected)
         if hours == "regular":
             extra = extra[is_regular(session, extra)]
         labels = np.union1d(expected, extra)
         starts, ends = np.searchsorted(timestamps, labels, "left"), np.searchsorted(timestamps, labels, "right")
-    ordinal = np.searchsorted(expected, labels).astype(np.int32)
-    ordinal[~np.isin(labels, expected)] = -1
+        ordinal = np.searchsorted(expected, labels).astype(np.int32)
+        ordinal[~np.isin(labels, expected)] = -1
     return SessionGrid(labels, Grid(frozen(starts), frozen(ends), frozen(ordinal)), expected)
 
 

@@ -16,7 +16,9 @@ from backtester.data.columns import (
     flags,
     instants,
     numbers,
+    room,
     symbols_of,
+    text,
     timestamps_of,
 )
 from backtester.features.grid import IntervalWindows, SessionGrid, interval_windows, kernel_windows, session_grid
@@ -24,7 +26,7 @@ from backtester.interval import Interval
 from backtester.kernels.scan import scan
 from backtester.schema import DERIVED_BARS, GAPS, RUNNING, SESSION_SUMMARY
 
-GAP_KINDS = ["opening", "inside", "closing"]
+GAP_KINDS = text(["opening", "inside", "closing"])
 
 
 class Pass(NamedTuple):
@@ -33,7 +35,7 @@ class Pass(NamedTuple):
     timestamps: Int64
     codes: Int32
     bars: Bars
-    symbols: list[str]
+    symbols: pa.StringArray
     grid: SessionGrid
     windows: list[IntervalWindows]
     totals: Totals
@@ -90,16 +92,17 @@ def running_table(done: Pass) -> pa.Table:
 
 
 def derived_table(done: Pass, derived: list[Interval]) -> pa.Table:
-    """DERIVED_BARS of every interval, from narrow to wide."""
+    """DERIVED_BARS of every interval, from narrow to wide, one chunk each."""
     tables = [DERIVED_BARS.empty_table()]
     emitted = done.derived
+    intervals = text([str(each) for each in derived])
     for k, windows in enumerate(done.windows):
         rows = slice(int(emitted.starts[k]), int(emitted.starts[k] + emitted.rows[k]))
         window = emitted.window[rows]
         interval = np.full(len(window), k, dtype=np.int32)
         values = (emitted.open, emitted.high, emitted.low, emitted.close, emitted.volume, emitted.bars)
         arrays = [
-            dictionary(interval, [str(name) for name in derived]),
+            dictionary(interval, intervals),
             instants(windows.starts[window]),
             dictionary(emitted.symbol[rows], done.symbols),
             *(numbers(column[rows]) for column in values),
@@ -108,7 +111,7 @@ def derived_table(done: Pass, derived: list[Interval]) -> pa.Table:
             instants(windows.known_at[window]),
         ]
         tables.append(pa.Table.from_arrays(arrays, schema=DERIVED_BARS))
-    return pa.concat_tables(tables[1:] or tables).combine_chunks()
+    return pa.concat_tables(tables[1:] or tables)
 
 
 def gaps_table(done: Pass) -> pa.Table:
@@ -139,7 +142,7 @@ def summary_table(done: Pass, session: Session) -> pa.Table:
     np.maximum.at(longest, gap_symbols, lengths)
     expected = np.full(symbols, len(done.grid.expected_labels), dtype=np.int32)
     bars = expected - missing
-    first_bar, last_bar = _first_and_last(done)
+    labels = done.grid.labels if len(done.grid.labels) else np.zeros(1, dtype=np.int64)
     empty = totals.bars == 0
     no_volume = ~(totals.volume > 0.0)
     vwap = np.divide(totals.traded, totals.volume, out=np.zeros(symbols), where=~no_volume)
@@ -152,25 +155,13 @@ def summary_table(done: Pass, session: Session) -> pa.Table:
         numbers(vwap, null=no_volume),
         *(numbers(counts) for counts in (bars, expected, missing, longest)),
         numbers(quality),
-        instants(first_bar, null=empty),
-        instants(last_bar, null=empty),
+        instants(labels[totals.first], null=empty),
+        instants(labels[totals.last], null=empty),
         *(numbers(column) for column in outside),
         instants(np.full(symbols, session.open_at)),
         instants(np.full(symbols, session.close_at)),
     ]
     return pa.Table.from_arrays(arrays, schema=SESSION_SUMMARY)
-
-
-def _first_and_last(done: Pass) -> tuple[Int64, Int64]:
-    # Rows of a symbol rise in time: written backwards the first stays, forwards the last.
-    starts, ends = done.grid.grid.starts, done.grid.grid.ends
-    first, last = np.zeros(len(done.symbols), dtype=np.int64), np.zeros(len(done.symbols), dtype=np.int64)
-    if len(starts) and int(ends[-1]) > int(starts[0]):
-        inside = np.isin(done.timestamps, done.grid.labels) if _has_holes(done) else slice(None)
-        timestamps, codes = done.timestamps[inside], done.codes[inside]
-        last[codes] = timestamps
-        first[codes[::-1]] = timestamps[::-1]
-    return first, last
 
 
 def _has_holes(done: Pass) -> bool:
@@ -202,6 +193,8 @@ def _begun(symbols: int, intervals: int) -> tuple[Totals, Forming]:
         volume=per_symbol(0.0),
         traded=per_symbol(0.0),
         bars=np.zeros(symbols, dtype=np.int32),
+        first=np.zeros(symbols, dtype=np.int32),
+        last=np.zeros(symbols, dtype=np.int32),
         gap=np.full(symbols, -1, dtype=np.int32),
     )
     forming = Forming(
@@ -217,38 +210,38 @@ def _begun(symbols: int, intervals: int) -> tuple[Totals, Forming]:
 
 def _running_room(rows: int) -> Running:
     return Running(
-        volume=np.empty(rows),
-        high=np.empty(rows),
-        low=np.empty(rows),
-        vwap=np.empty(rows),
-        bars=np.empty(rows, dtype=np.int32),
+        volume=room(rows, np.float64),
+        high=room(rows, np.float64),
+        low=room(rows, np.float64),
+        vwap=room(rows, np.float64),
+        bars=room(rows, np.int32),
     )
 
 
 def _derived_room(windows: list[IntervalWindows], symbols: int, rows: int) -> Derived:
-    room = [min(len(window.starts) * symbols, rows) for window in windows]
-    starts = np.concatenate([[0], np.cumsum(room)]).astype(np.int64)
+    rooms = [min(len(window.starts) * symbols, rows) for window in windows]
+    starts = np.concatenate([[0], np.cumsum(rooms)]).astype(np.int64)
     total = int(starts[-1])
     return Derived(
         starts=starts,
         rows=np.zeros(len(windows), dtype=np.int64),
-        symbol=np.empty(total, dtype=np.int32),
-        window=np.empty(total, dtype=np.int32),
-        open=np.empty(total),
-        high=np.empty(total),
-        low=np.empty(total),
-        close=np.empty(total),
-        volume=np.empty(total),
-        bars=np.empty(total, dtype=np.int32),
+        symbol=room(total, np.int32),
+        window=room(total, np.int32),
+        open=room(total, np.float64),
+        high=room(total, np.float64),
+        low=room(total, np.float64),
+        close=room(total, np.float64),
+        volume=room(total, np.float64),
+        bars=room(total, np.int32),
     )
 
 
 def _gaps_room(expected: int, symbols: int, rows: int) -> Gaps:
     # Every gap but a symbol's last one ends at one of its bars.
-    room = min((expected + 1) // 2 * symbols, rows + symbols)
+    most = min((expected + 1) // 2 * symbols, rows + symbols)
     return Gaps(
         rows=np.zeros(1, dtype=np.int64),
-        symbol=np.empty(room, dtype=np.int32),
-        first=np.empty(room, dtype=np.int32),
-        length=np.empty(room, dtype=np.int32),
+        symbol=room(most, np.int32),
+        first=room(most, np.int32),
+        length=room(most, np.int32),
     )

@@ -33,7 +33,7 @@ def run_length(codes: Int32, first: int, end: int) -> int:
 
 
 @kernel
-def running_run(row: int, code: int, rows: int, bars: Bars, totals: Totals, out: Running) -> None:
+def running_run(label: int, row: int, code: int, rows: int, bars: Bars, totals: Totals, out: Running) -> None:
     """Session-to-date values of `rows` rows from `row` on, whose symbols are `code` and those after it."""
     i, c = unsigned(row), unsigned(code)
     for j in range(unsigned(rows)):
@@ -63,13 +63,17 @@ def running_run(row: int, code: int, rows: int, bars: Bars, totals: Totals, out:
         totals.open[c + j] = bars.open[i + j] if known == 0 else totals.open[c + j]
         totals.close[c + j] = bars.close[i + j]
     for j in range(unsigned(rows)):
+        totals.first[c + j] = label if totals.bars[c + j] == 0 else totals.first[c + j]
+    for j in range(unsigned(rows)):
+        totals.last[c + j] = label
+    for j in range(unsigned(rows)):
         known = totals.bars[c + j] + 1
         totals.bars[c + j] = known
         out.bars[i + j] = known
 
 
 @kernel
-def running_rows(row: int, code: int, rows: int, bars: Bars, totals: Totals, out: Running) -> None:
+def running_rows(label: int, row: int, code: int, rows: int, bars: Bars, totals: Totals, out: Running) -> None:
     """The same as `running_run`, row by row: for a few rows the columns' loops cost more than the rows."""
     for j in range(unsigned(rows)):
         i, c = unsigned(row) + j, unsigned(code) + j
@@ -87,6 +91,8 @@ def running_rows(row: int, code: int, rows: int, bars: Bars, totals: Totals, out
         count = totals.bars[c]
         if count == 0:
             totals.open[c] = bars.open[i]
+            totals.first[c] = label
+        totals.last[c] = label
         totals.close[c] = close
         totals.bars[c] = out.bars[i] = count + 1
 
@@ -262,9 +268,9 @@ def scan(
             rows = run_length(codes, row, end)
             code = codes[row]
             if rows < SHORT_RUN:
-                running_rows(row, code, rows, bars, totals, running)
+                running_rows(t, row, code, rows, bars, totals, running)
             else:
-                running_run(row, code, rows, bars, totals, running)
+                running_run(t, row, code, rows, bars, totals, running)
             for k in range(intervals):
                 if windows.parent[k] < 0:
                     if rows < SHORT_RUN:

@@ -8,14 +8,16 @@ import importlib.metadata
 import platform
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from backtester.config import Config
 from backtester.data import calendar
 from backtester.data.calendar import Calendar, Session
-from backtester.data.columns import dictionary_of, text
+from backtester.data.columns import dictionary, text
 from backtester.data.durable import canonical_json, sha256
 from backtester.data.store import Entry, Store
 from backtester.errors import ConfigError, InputError
@@ -23,6 +25,7 @@ from backtester.interval import Interval
 from backtester.schema import STREAMS
 
 PACKAGE = Path(__file__).parent.parent
+STREAM_KINDS = ["STREAMED", "GENERATED", "IGNORED"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Plan:
     inputs: dict[str, str]  # session -> digest of the bars it reads, trailing ones included
     run_id: str
 
-    @property
+    @cached_property
     def symbols(self) -> list[str]:
         """Every symbol of the run, sorted, those the store lacks included."""
         return sorted([*self.listed, *self.unknown])
@@ -61,6 +64,7 @@ class Plan:
         """How many bars the session will read."""
         return _rows(self.entry(session), set(self.listed))
 
+    @cached_property
     def requested(self) -> list[Interval]:
         """The intervals the config asks for, the source's own included."""
         return sorted({self.source, self.config.interval, *self.config.derived})
@@ -99,24 +103,23 @@ def from_config(config: Config, store: Store) -> Plan:
 
 def streams_table(plan: Plan, session: date) -> pa.Table:
     """STREAMS of a session: where each symbol's requested intervals come from."""
-    rows: list[tuple[str, str, str, str | None, str | None]] = []
-    source = str(plan.source)
-    for symbol in plan.symbols:
-        first = plan.listed.get(symbol)
-        for interval in plan.requested():
-            name = str(interval)
-            if first is None:
-                rows.append((symbol, name, "IGNORED", None, f"no {source} bars in the store; import them"))
-            elif first > session:
-                rows.append((symbol, name, "IGNORED", None, f"no bars stored before {first}"))
-            elif interval == plan.source:
-                rows.append((symbol, name, "STREAMED", name, None))
-            else:
-                rows.append((symbol, name, "GENERATED", source, None))
-    columns = list(zip(*rows, strict=True))
+    symbols, requested = plan.symbols, plan.requested
+    first = [plan.listed.get(symbol) for symbol in symbols]
+    unlisted = np.array([day is None or day > session for day in first], dtype=np.bool_)
+    reasons = [f"no bars stored before {day}" if day else f"no {plan.source} bars stored; import them" for day in first]
+    kinds = [STREAM_KINDS.index("STREAMED" if interval == plan.source else "GENERATED") for interval in requested]
+    count = len(requested)
+    ignored = np.repeat(unlisted, count)
+    stream = np.where(ignored, STREAM_KINDS.index("IGNORED"), np.tile(kinds, len(symbols))).astype(np.int32)
+    symbol = np.repeat(np.arange(len(symbols), dtype=np.int32), count)
+    why = [reason for reason, is_unlisted in zip(reasons, unlisted.tolist(), strict=True) if is_unlisted]
+    why_code = np.repeat(np.maximum(np.cumsum(unlisted, dtype=np.int32) - 1, 0), count)
     arrays = [
-        dictionary_of(column) if pa.types.is_dictionary(field.type) else text(column)
-        for column, field in zip(columns, STREAMS, strict=True)
+        dictionary(symbol, text(symbols)),
+        dictionary(np.tile(np.arange(count, dtype=np.int32), len(symbols)), text([str(each) for each in requested])),
+        dictionary(stream, text(STREAM_KINDS)),
+        dictionary(np.zeros(len(stream), dtype=np.int32), text([str(plan.source)]), null=ignored),
+        dictionary(why_code, text(why), null=~ignored),
     ]
     return pa.Table.from_arrays(arrays, schema=STREAMS)
 
