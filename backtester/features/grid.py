@@ -11,6 +11,7 @@ import numpy as np
 
 from backtester.arrays import Bool, Grid, Int32, Int64, Windows, frozen
 from backtester.data.calendar import Session
+from backtester.data.expected import expected_labels, is_regular
 from backtester.interval import Interval
 
 
@@ -50,23 +51,6 @@ def session_grid(session: Session, interval: Interval, timestamps: Int64, *, hou
         ordinal = np.searchsorted(expected, labels).astype(np.int32)
         ordinal[~np.isin(labels, expected)] = -1
     return SessionGrid(labels, Grid(frozen(starts), frozen(ends), frozen(ordinal)), expected)
-
-
-def expected_labels(session: Session, interval: Interval) -> Int64:
-    """The labels at which a bar is expected; one, the open, for daily bars."""
-    if not interval.is_intraday:
-        return np.array([session.open_at], dtype=np.int64)
-    step = interval.us
-    spans = [start + step * np.arange((end - start) // step, dtype=np.int64) for start, end in session.segments]
-    return np.concatenate(spans)
-
-
-def is_regular(session: Session, timestamps: Int64) -> Bool:
-    """True for labels inside regular hours, breaks taken out."""
-    inside: Bool = np.zeros(len(timestamps), dtype=np.bool_)
-    for start, end in session.segments:
-        inside |= (timestamps >= start) & (timestamps < end)
-    return inside
 
 
 def interval_windows(session: Session, grid: SessionGrid, derived: Interval) -> IntervalWindows:

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 
 from backtester.data.calendar import Session
 from backtester.data.columns import dates, dictionary, dictionary_of, numbers, symbols_of, text
+from backtester.data.expected import expected_labels
 from backtester.data.run_dir import RunDir
 from backtester.data.session_file import bars_table
 from backtester.errors import BacktestError
-from backtester.features.grid import expected_labels
 from backtester.features.intraday import Pass, derived_table, gaps_table, run_pass, running_table, summary_table
 from backtester.run.flow import Flow
 from backtester.run.plan import STREAM_KINDS, Plan, streams_table
