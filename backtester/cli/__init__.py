@@ -30,10 +30,10 @@ class LazyGroup(click.Group):
         """The commands in the order of the work: data in, run, answers out."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """The command `cmd_name`, imported now; its function is named `command` in its module."""
         if cmd_name not in COMMANDS:
-            return None
+            raise click.NoSuchCommand(cmd_name, possibilities=COMMANDS, ctx=ctx)
         module = importlib.import_module(f"backtester.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
         return command
@@ -53,10 +53,18 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; an error of ours ends with its own exit code and no traceback."""
     try:
-        cli.main(standalone_mode=True)
+        cli.main(standalone_mode=False)
     except BacktestError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    except click.exceptions.Exit as request:
+        sys.exit(request.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; what was committed stays, and `run --resume` finishes a run", err=True)
+        sys.exit(130)
     except BrokenPipeError:
         # The reader went away (`| head`): not an error, and nothing is left to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -63,7 +63,7 @@ def run_plan(
     begun = time.perf_counter()
     run_dir = RunDir(out / plan.run_id)
     with owned(run_dir.root, "run"):
-        committed = _committed(run_dir, resume=resume)
+        committed = _committed(run_dir, resume=resume, tell=tell)
         write_whole(run_dir.config_path, resolved_toml(plan.config).encode(), sync=False)
         todo = [session for session in plan.sessions if session.date.isoformat() not in committed]
         _choose_kernels(plan, todo, tell)
@@ -79,11 +79,16 @@ def run_plan(
     return Outcome(run_dir.root, len(plan.sessions), computed, manifest["bars"], manifest["failed"], seconds)
 
 
-def _committed(run_dir: RunDir, *, resume: bool) -> set[str]:
-    """The sessions that are whole; what an interrupted run left torn is computed again."""
+def _committed(run_dir: RunDir, *, resume: bool, tell: Callable[[str], None]) -> set[str]:
+    """The sessions that are whole; those that are not are named, and computed again."""
     sweep_temporaries(run_dir.root)
-    found = run_dir.sessions()
-    whole = {session for session in found if not run_dir.damage(session)}
+    whole = set()
+    for session in run_dir.sessions():
+        damage = run_dir.damage(session)
+        if not damage:
+            whole.add(session)
+        for problem in damage:
+            tell(f"{problem}; computing it again")
     if not resume and run_dir.config_path.is_file() and run_dir.manifest() is None:
         raise UsageError(
             f"{run_dir.root} is an unfinished run ({len(whole)} sessions committed); add --resume to finish it"
