@@ -1,11 +1,12 @@
 """A table's columns as kernels take them, and back: NumPy views and Arrow arrays over the same memory.
 
-Arrow arrays are made from buffers: `pa.array` asks whether pandas is installed by importing it, a third of a second.
+Not by `pa.array` and `to_numpy`: they ask whether pandas is installed by importing it, a third of a second.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +16,21 @@ from backtester.arrays import Bars, Bool, Int32, Int64, Scalar
 from backtester.schema import INSTANT
 
 
+def view_of(array: pa.Array) -> npt.NDArray[Any]:
+    """An array of numbers without nulls, not copied."""
+    return np.from_dlpack(array)
+
+
 def timestamps_of(table: pa.Table) -> Int64:
     """The `timestamp` column in UTC microseconds; the table has one chunk a column."""
-    values: Int64 = table.column("timestamp").chunk(0).view(pa.int64()).to_numpy()
-    return values
+    view: Int64 = view_of(table.column("timestamp").chunk(0).view(pa.int64()))
+    return view
 
 
 def codes_of(table: pa.Table) -> Int32:
     """Each row's place in the dictionary of `symbol`."""
-    values: Int32 = table.column("symbol").chunk(0).indices.to_numpy()
-    return values
+    view: Int32 = view_of(table.column("symbol").chunk(0).indices)
+    return view
 
 
 def symbols_of(table: pa.Table) -> pa.StringArray:
@@ -34,7 +40,7 @@ def symbols_of(table: pa.Table) -> pa.StringArray:
 
 def bars_of(table: pa.Table) -> Bars:
     """The price and volume columns."""
-    return Bars(*(table.column(name).chunk(0).to_numpy() for name in Bars._fields))
+    return Bars(*(view_of(table.column(name).chunk(0)) for name in Bars._fields))
 
 
 def room(rows: int, kind: type[Scalar]) -> npt.NDArray[Scalar]:

@@ -24,7 +24,17 @@ import pyarrow.parquet as pq
 import xxhash
 
 from backtester.arrays import Bool, Float64, Int32, Int64
-from backtester.data.columns import codes_of, dictionary, instants, numbers, symbols_of, text, timestamps_of
+from backtester.data.columns import (
+    bars_of,
+    codes_of,
+    dictionary,
+    instants,
+    numbers,
+    symbols_of,
+    text,
+    timestamps_of,
+    view_of,
+)
 from backtester.errors import StoreError
 from backtester.schema import BARS
 
@@ -66,7 +76,7 @@ def encode(bars: pa.Table) -> tuple[memoryview, memoryview, Layout]:
     content = memoryview(sink.getvalue()).cast("B")
     columns = _column_offsets(content, bars)
     timestamps, codes, symbols = timestamps_of(bars), codes_of(bars), symbols_of(bars).to_pylist()
-    values = [bars.column(name).chunk(0).to_numpy() for name in COLUMNS]
+    values = list(bars_of(bars))
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes, minlength=len(symbols)))
     digests = [
@@ -154,7 +164,7 @@ def _column_offsets(content: memoryview, bars: pa.Table) -> dict[str, tuple[int,
     for position, name in enumerate(BARS.names):
         if name not in COLUMNS:
             continue
-        column = bars.column(name).chunk(0).to_numpy()
+        column = view_of(bars.column(name).chunk(0))
         offset = 0
         if group is not None:
             chunk = group.column(position)

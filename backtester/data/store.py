@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backtester.arrays import Bool, Float64, Int32, Int64
-from backtester.data.columns import dictionary, flags, text
+from backtester.data.columns import dictionary, flags, text, view_of
 from backtester.data.durable import canonical_json, owned, sha256, sha256_of, sweep_temporaries, write_whole
 from backtester.data.session_file import COLUMNS, Layout, bars_table, encode, read_all, read_presence, read_symbols
 from backtester.errors import StoreError
@@ -212,7 +212,7 @@ class Store:
 
 
 def _by_session(bars: pa.Table) -> list[tuple[date, pa.Table]]:
-    dates = bars.column("session").combine_chunks().view(pa.int32()).to_numpy()
+    dates = view_of(bars.column("session").combine_chunks().view(pa.int32()))
     order = np.argsort(dates, kind="stable")
     found, starts = np.unique(dates[order], return_index=True)
     table = bars.select(BARS.names)
@@ -229,8 +229,8 @@ def _columns(bars: pa.Table, names: list[str]) -> tuple[Int64, Int32, list[Float
     if not pa.types.is_dictionary(symbol.type):
         symbol = symbol.cast(pa.string()).dictionary_encode()
     own = np.array([position[name] for name in symbol.dictionary.to_pylist()] or [0], dtype=np.int32)
-    codes = own[symbol.indices.to_numpy()]
-    return timestamps.to_numpy(), codes, [table.column(name).to_numpy() for name in COLUMNS]
+    codes = own[view_of(symbol.indices)]
+    return view_of(timestamps), codes, [view_of(table.column(name).combine_chunks()) for name in COLUMNS]
 
 
 def _merged(held: pa.Table | None, part: pa.Table, *, replace: bool) -> tuple[pa.Table, int]:
@@ -266,7 +266,7 @@ def _with_dictionary(table: pa.Table, symbols: list[str]) -> pa.Table:
     column = table.column("symbol").combine_chunks()
     position = {name: index for index, name in enumerate(symbols)}
     own = np.array([position.get(name, -1) for name in column.dictionary.to_pylist()] or [-1], dtype=np.int32)
-    codes = own[column.indices.to_numpy()]
+    codes = own[view_of(column.indices)]
     if (codes < 0).any():
         keep = codes >= 0
         table, codes = table.filter(flags(keep)).combine_chunks(), codes[keep]

@@ -93,7 +93,7 @@ def running_table(done: Pass) -> pa.Table:
 
 def derived_table(done: Pass, derived: list[Interval]) -> pa.Table:
     """DERIVED_BARS of every interval, from narrow to wide, one chunk each."""
-    tables = [DERIVED_BARS.empty_table()]
+    tables = []
     emitted = done.derived
     intervals = text([str(each) for each in derived])
     for k, windows in enumerate(done.windows):
@@ -111,7 +111,7 @@ def derived_table(done: Pass, derived: list[Interval]) -> pa.Table:
             instants(windows.known_at[window]),
         ]
         tables.append(pa.Table.from_arrays(arrays, schema=DERIVED_BARS))
-    return pa.concat_tables(tables[1:] or tables)
+    return pa.concat_tables(tables) if tables else DERIVED_BARS.empty_table()
 
 
 def gaps_table(done: Pass) -> pa.Table:

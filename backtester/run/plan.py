@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import importlib.metadata
-import platform
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -14,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from backtester import __version__
 from backtester.config import Config
 from backtester.data import calendar
 from backtester.data.calendar import Calendar, Session
@@ -125,9 +124,8 @@ def streams_table(plan: Plan, session: date) -> pa.Table:
 
 
 def versions() -> dict[str, str]:
-    """What the numbers depend on beside the code and the input."""
-    names = ("backtester", "numba", "numpy", "pyarrow")
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
+    """What the bytes depend on beside the code and the input; not Numba, whose code gives the same bits."""
+    return {"backtester": __version__, "numpy": np.__version__, "pyarrow": pa.__version__}
 
 
 def code_digest() -> str:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backtester.data.calendar import Session
-from backtester.data.columns import dates, dictionary, dictionary_of, numbers, symbols_of, text
+from backtester.data.columns import dates, dictionary, dictionary_of, numbers, symbols_of, text, view_of
 from backtester.data.expected import expected_labels
 from backtester.data.run_dir import RunDir
 from backtester.data.session_file import bars_table
@@ -71,7 +71,7 @@ def run_session(plan: Plan, loaded: Loaded, run_dir: RunDir) -> Done:
 
     with flow.step("2.1") as step:
         tables["trailing"] = _trailing_table(plan, session)
-        step.rows = int(np.sum(tables["trailing"].column("bars").to_numpy(), dtype=np.int64))
+        step.rows = int(view_of(tables["trailing"].column("bars").chunk(0)).sum())
         step.detail = f"Complete - {step.rows} bars in {len(plan.trailing(session.date))} trailing sessions"
     with flow.step("2.3") as step:
         step.rows = tables["trailing"].num_rows
@@ -144,7 +144,7 @@ def _read(plan: Plan, session: Session, universe: list[str]) -> tuple[pa.Table, 
 
 def _trailing_table(plan: Plan, session: Session) -> pa.Table:
     universe = plan.universe(session.date)
-    tables = [TRAILING.empty_table()]
+    tables = []
     for past in plan.trailing(session.date):
         entry = plan.entry(past.date)
         expected = expected_labels(past, plan.source)
@@ -160,7 +160,8 @@ def _trailing_table(plan: Plan, session: Session) -> pa.Table:
             numbers(quality),
         ]
         tables.append(pa.Table.from_arrays(arrays, schema=TRAILING))
-    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    # Every part has the universe as its dictionary, so chunks join without being unified.
+    return pa.concat_tables(tables).combine_chunks() if tables else TRAILING.empty_table()
 
 
 def _failures_table(failures: list[tuple[str, str]]) -> pa.Table:
@@ -182,7 +183,7 @@ def _processed(done: Pass) -> int:
 
 
 def _average_quality(trailing: pa.Table) -> str:
-    quality = trailing.column("quality_pct").to_numpy()
+    quality = view_of(trailing.column("quality_pct").chunk(0))
     if not len(quality):
         return "none asked for"
     return f"{quality.mean():.1f}% average across {len(quality)} symbol-sessions"
@@ -190,7 +191,7 @@ def _average_quality(trailing: pa.Table) -> str:
 
 def _counted(streams: pa.Table) -> str:
     column = streams.column("stream").chunk(0)
-    counts = np.bincount(column.indices.to_numpy(), minlength=len(STREAM_KINDS)).tolist()
+    counts = np.bincount(view_of(column.indices), minlength=len(STREAM_KINDS)).tolist()
     return ", ".join(f"{count} {kind}" for count, kind in zip(counts, STREAM_KINDS, strict=True))
 
 
