@@ -38,6 +38,8 @@ REMEDIES = {
     OUT_OF_ORDER: "--newest-first if the whole file runs backwards",
 }
 SAMPLES = 3
+# OCC option symbols take 21 characters; what is longer than this is another column.
+LONGEST_SYMBOL = 64
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,9 @@ def reasons(rows: pl.DataFrame, names: list[str], *, interval: Interval, allow_n
           session (null outside any), since_open_us; in file order. Of rows with one symbol and timestamp the first that
           is otherwise a bar stands, every later one is a repeat.
     """
-    unreadable = [code for code, name in enumerate(names) if not name or not name.isprintable()]
+    unreadable = [
+        code for code, name in enumerate(names) if not 0 < len(name) <= LONGEST_SYMBOL or not name.isprintable()
+    ]
     rule = _row_rule(unreadable, interval, allow_nonpositive=allow_nonpositive)
     single = rows.select(rule.alias("reason")).to_series()
     whole = rows.with_row_index("position").filter(single.is_null())

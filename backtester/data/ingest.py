@@ -50,7 +50,7 @@ class Import:
 class Summary:
     """What an import found and changed, over all its batches."""
 
-    files: int = 0
+    files: set[VendorFile] = field(default_factory=set)
     rows: int = 0
     symbols: set[str] = field(default_factory=set)
     sessions_written: int = 0
@@ -65,7 +65,7 @@ class Summary:
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         sessions = f"{self.sessions_written:,} sessions written, {self.sessions_unchanged:,} unchanged"
         lines = [
-            f"{self.files:,} files, {self.rows:,} rows, {len(names):,} symbols ({shown})",
+            f"{len(self.files):,} files, {self.rows:,} rows, {len(names):,} symbols ({shown})",
             f"{sessions}, {self.rows_stored:,} rows new or replaced",
             *(f"quarantined: {fault}" for fault in self.quarantined),
             *dict.fromkeys(labels.describe(evidence) for evidence in self.labels),
@@ -75,7 +75,7 @@ class Summary:
     def to_json(self) -> dict[str, object]:
         """The summary as one JSON object."""
         return {
-            "files": self.files,
+            "files": len(self.files),
             "rows": self.rows,
             "symbols": sorted(self.symbols),
             "sessions_written": self.sessions_written,
@@ -110,7 +110,7 @@ def ingest(reads: Reads, plan: Import, store: Store, *, tell: Callable[[str], No
         bars, rejected = _check(rows, batch, plan)
         _store(bars, rejected, batch, evidence, plan, store, summary)
         if batch.rows.height >= BATCH_ROWS:
-            tell(f"{summary.rows:,} rows of {summary.files:,} files read, {summary.rows_stored:,} new or replaced")
+            tell(f"{summary.rows:,} rows of {len(summary.files):,} files read, {summary.rows_stored:,} new or replaced")
     if not summary.files:
         raise InputError("nothing to import: no file was found")
     return summary
@@ -125,8 +125,10 @@ def _batches(reads: Reads, placing: Placing) -> Iterator[_Batch]:
         placed, is_wall_clock = place(rows, placing, place=own[0].name)
         # The label is kept as text, and only where it is all there is to show of a row's time.
         label = pl.when(pl.col("fault").is_not_null()).then(pl.col("label").cast(pl.String))
-        frames.append(placed.with_columns(label, (pl.col("file") + len(files)).cast(pl.UInt32)))
-        files += own
+        if files[-1:] != list(own):  # the next piece of a large file is no new file
+            files += own
+        number = (pl.col("file") + (len(files) - len(own))).cast(pl.UInt32)
+        frames.append(placed.with_columns(label, number))
         wall_clock, count = wall_clock or is_wall_clock, count + rows.height
         if count >= BATCH_ROWS:
             yield _batch(frames, files, is_wall_clock=wall_clock)
@@ -225,7 +227,7 @@ def _store(
     summary.sessions_written += added.sessions
     summary.sessions_unchanged += added.unchanged
     summary.rows_stored += added.rows
-    summary.files += len(batch.files)
+    summary.files.update(batch.files)
     summary.rows += batch.rows.height
     summary.symbols.update(batch.names)
     summary.labels.append(evidence)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +21,8 @@ from backtester.errors import InputError
 ENDINGS = (".csv", ".csv.gz", ".txt", ".txt.gz")
 DELIMITERS = (",", ";", "\t", "|")
 MAX_COLUMNS = 512
-# A line longer than this is not a bar; the reader's blocks must hold one whole line.
-MAX_LINE_BYTES = 1 << 20
+# Text in memory takes several times its bytes: a file of any size is read in pieces of this many.
+PIECE_BYTES = 64 << 20
 
 
 class _Opening(NamedTuple):
@@ -34,38 +36,65 @@ class _Opening(NamedTuple):
 def read(
     sources: tuple[Path, ...], layout: Layout, naming: Naming
 ) -> Iterator[tuple[pl.DataFrame, tuple[VendorFile, ...]]]:
-    """Yield each file's rows; see `importers` for their shape. Raise InputError for a file that is not such a table."""
+    """Yield each file's rows, a large file's in pieces; see `importers` for their shape.
+
+    Raise InputError for a file that is not such a table.
+    """
     for name, path in find_files(sources, endings=ENDINGS):
         content = read_content(name, path)
-        rows = table_to_rows(content.data, layout, symbol=naming.of(path.as_posix()), place=name)
-        yield rows, (content.file,)
+        for rows in table_to_rows(content.data, layout, symbol=naming.of(path.as_posix()), place=name):
+            yield rows, (content.file,)
 
 
-def table_to_rows(data: bytes, layout: Layout, *, symbol: str | None, place: str) -> pl.DataFrame:
-    """The rows of one text table; `place` names it in errors. A table without a row of data is an error too."""
+def table_to_rows(data: bytes, layout: Layout, *, symbol: str | None, place: str) -> Iterator[pl.DataFrame]:
+    """Yield the rows of one text table in order of time; `place` names it in errors, of which no row of data is one."""
     body = data.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
     opening = _opening(body, layout, place)
     columns = resolve(opening.header, layout, place=place)
+    pieces = _pieces(body, opening, columns, layout, symbol=symbol, place=place)
+    yield from [piece.reverse() for piece in pieces][::-1] if layout.newest_first else pieces
+
+
+def _pieces(
+    body: bytes,
+    opening: _Opening,
+    columns: dict[str, tuple[int, ...]],
+    layout: Layout,
+    *,
+    symbol: str | None,
+    place: str,
+) -> Iterator[pl.DataFrame]:
     wanted = sorted({index for chosen in columns.values() for index in chosen})
-    first_row = 2 if layout.header else 1
-    width, delimiter = opening.width, opening.delimiter
-    text, ragged = read_text(
-        body, width=width, wanted=wanted, delimiter=delimiter, skip_rows=first_row - 1, place=place
-    )
-    picked = pick(text, columns, layout, symbol=symbol, place=place)
-    rows = to_rows(picked, file=0, first_row=first_row, price_scale=layout.price_scale)
-    rows = _with_ragged(rows, ragged, first_row)
-    return rows.reverse() if layout.newest_first else rows
+    skip_rows, first_row, start = (1, 2, 0) if layout.header else (0, 1, 0)
+    whole = pa.py_buffer(body)
+    while start < len(body):
+        stop = body.find(b"\n", start + PIECE_BYTES) + 1 or len(body)
+        piece = whole.slice(start, stop - start)
+        start = stop
+        if piece.size < 4096 and not piece.to_pybytes().strip():
+            continue  # what blank lines are left at the end
+        text, ragged = read_text(
+            piece, width=opening.width, wanted=wanted, delimiter=opening.delimiter, skip_rows=skip_rows, place=place
+        )
+        ragged = [(first_row - 1 - skip_rows + line, faulty) for line, faulty in ragged]
+        picked = pick(text, columns, layout, symbol=symbol, place=place)
+        rows = to_rows(picked, file=0, first_row=first_row, price_scale=layout.price_scale)
+        rows = _with_ragged(rows, ragged, first_row)
+        skip_rows, first_row = 0, first_row + rows.height
+        yield rows
 
 
 def _opening(body: bytes, layout: Layout, place: str) -> _Opening:
     if body[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise InputError(f"{place}: UTF-16 text; convert it to UTF-8")
-    head = body[: 2 * MAX_LINE_BYTES].split(b"\n", 2)[:2]
+    # The first two lines that hold anything; a line too long to be a bar is cut, and then fails by its field count.
+    head = [match[0] for match in itertools.islice(re.finditer(rb"[^\r\n]{1,65536}", body), 2)]
+    if not head:
+        raise InputError(f"{place}: no row of data")
     if b"\0" in head[0]:
         raise InputError(f"{place}: not a text file (its first line holds a zero byte)")
     try:
-        first, second = ([line.decode("utf-8").rstrip("\r") for line in head] + [""])[:2]
+        first, second = ([line.decode("utf-8") for line in head] + [""])[:2]
     except UnicodeDecodeError as error:
         raise InputError(f"{place}: not UTF-8 text ({error.reason} at byte {error.start}); convert it") from error
     delimiter = layout.delimiter or max(DELIMITERS, key=first.count)
@@ -79,15 +108,13 @@ def _opening(body: bytes, layout: Layout, place: str) -> _Opening:
             " give every column by position, such as --columns 'timestamp=1+2,open=3,high=4,low=5,close=6,volume=7'"
         )
     if not 1 < width <= MAX_COLUMNS:
-        raise InputError(
-            f"{place}: {width} columns by delimiter {delimiter!r}; expected 5 to {MAX_COLUMNS} (--delimiter)"
-        )
+        raise InputError(f"{place}: {width} columns by {delimiter!r}; expected 5 to {MAX_COLUMNS} (see --delimiter)")
     header = names if layout.header and not layout.is_by_position else [""] * width
     return _Opening(header, delimiter, width)
 
 
 def read_text(
-    body: bytes, *, width: int, wanted: list[int], delimiter: str = ",", skip_rows: int = 0, place: str
+    body: pa.Buffer | bytes, *, width: int, wanted: list[int], delimiter: str = ",", skip_rows: int = 0, place: str
 ) -> tuple[pl.DataFrame, list[tuple[int, str]]]:
     """The wanted columns as text under their index, and (line, text) of each line without `width` fields."""
     ragged: list[tuple[int, str]] = []

@@ -131,13 +131,13 @@ def resolve(header: list[str], layout: Layout, *, place: str) -> dict[str, tuple
             if all(part in folded for part in alias.split("+")):
                 found[name] = tuple(_only(part, folded, place) for part in alias.split("+"))
                 break
-    _check_volume(found, layout, place)
     missing = [name for name in REQUIRED if name not in found]
     if missing:
         raise InputError(
             f"{place}: no column for {', '.join(missing)} among {_shown(header)}; declare it with --columns"
             f" '{missing[0]}=NAME' (if this line is data, --no-header and positions: '{missing[0]}=1')"
         )
+    _check_volume(found, layout, place)
     return found
 
 

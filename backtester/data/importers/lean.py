@@ -81,12 +81,15 @@ def data_zone(source: LeanSource) -> str:
 def read(source: LeanSource) -> Iterator[tuple[pl.DataFrame, tuple[VendorFile, ...]]]:
     """Yield groups of rows, oldest first; see `importers` for their shape. Labels are naive, in `data_zone`."""
     group: list[_Member] = []
+    size = 0
     for symbol, path in _find(source):
         name = path.relative_to(source.root).as_posix()
-        group += _members(name, read_bytes(path), symbol=symbol, asset_class=source.asset_class)
-        if sum(len(member.data) for member in group) > GROUP_BYTES:
+        members = _members(name, read_bytes(path), symbol=symbol, asset_class=source.asset_class)
+        group.extend(members)
+        size += sum(len(member.data) for member in members)
+        if size > GROUP_BYTES:
             yield _group_to_rows(group, source)
-            group = []
+            group, size = [], 0
     if group:
         yield _group_to_rows(group, source)
 
@@ -175,19 +178,19 @@ def _group_to_rows(group: list[_Member], source: LeanSource) -> tuple[pl.DataFra
     text, ragged = read_text(joined, width=width, wanted=list(range(width)), place=group[0].file.name)
     if ragged or text.height != sum(lines):
         _name_the_faulty(group, width)
-    files = tuple(dict.fromkeys(member.file for member in group))
+    number = {file: k for k, file in enumerate(dict.fromkeys(member.file for member in group))}
     counts = pl.Series(lines, dtype=pl.UInt32)
     facts = pl.DataFrame(
         {
             "date": pl.Series([member.date for member in group], dtype=pl.Date),
             "symbol": [member.symbol for member in group],
-            "file": pl.Series([files.index(member.file) for member in group], dtype=pl.UInt32),
+            "file": pl.Series([number[member.file] for member in group], dtype=pl.UInt32),
         }
     ).select(pl.all().repeat_by(counts).explode(empty_as_null=False))
     # The lines of each file, for a future of each contract, count from 1.
     facts = facts.with_columns(row=np.concatenate([np.arange(1, count + 1) for count in lines]))
     rows = _to_rows(text, facts, source)
-    return rows.with_columns(facts["file"], facts["row"]), files
+    return rows.with_columns(facts["file"], facts["row"]), tuple(number)
 
 
 def _to_rows(text: pl.DataFrame, facts: pl.DataFrame, source: LeanSource) -> pl.DataFrame:
