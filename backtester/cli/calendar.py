@@ -22,9 +22,9 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 @click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="First date, inclusive [default: 1 January].")
 @click.option("--end", type=click.DateTime(["%Y-%m-%d"]), help="Last date, inclusive [default: 31 December].")
 @click.option("--list", "is_list", is_flag=True, help="List the exchanges with zone, range and aliases.")
-@click.option("--json", "is_json", is_flag=True, help="One JSON object instead of the table.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
 def command(
-    exchange: str | None, start: dt.datetime | None, end: dt.datetime | None, is_list: bool, is_json: bool
+    exchange: str | None, start: dt.datetime | None, end: dt.datetime | None, is_list: bool, as_json: bool
 ) -> None:
     """Show the sessions of EXCHANGE, in its own time, or list the exchanges when none is named.
 
@@ -39,14 +39,14 @@ def command(
             raise UsageError(
                 "--list shows every exchange; leave out EXCHANGE, --start and --end, or name EXCHANGE without --list"
             )
-        list_exchanges(is_json=is_json)
+        list_exchanges(as_json=as_json)
         return
     from backtester.data import calendar  # numpy and pyarrow: 0.2 s
 
     known = calendar.load(exchange)
     first, last = shown_range(start, end)
     sessions = known.sessions(first, last)
-    if is_json:
+    if as_json:
         click.echo(json.dumps(sessions_object(known, sessions, first, last), indent=2))
     else:
         print_sessions(known, sessions, first, last)
@@ -62,11 +62,11 @@ def shown_range(start: dt.datetime | None, end: dt.datetime | None) -> tuple[dt.
     return first, last
 
 
-def list_exchanges(*, is_json: bool) -> None:
+def list_exchanges(*, as_json: bool) -> None:
     """Print every exchange with its zone, range and aliases."""
     from backtester.data import calendar  # numpy: 0.1 s
 
-    if is_json:
+    if as_json:
         rows = [
             {
                 "exchange": known.name,
