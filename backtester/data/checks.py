@@ -40,6 +40,7 @@ REMEDIES = {
 SAMPLES = 3
 # OCC option symbols take 21 characters; what is longer than this is another column.
 LONGEST_SYMBOL = 64
+_SHOWN = ("file", "row", "symbol", *PRICES, "volume", "unreadable")
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ def summarise(rejected: pl.DataFrame, *, files: list[str], names: list[str]) -> 
     counted = rejected.group_by("reason", maintain_order=True).agg(pl.len()).sort("len", descending=True)
     faults = []
     for reason, count in counted.iter_rows():
-        first = rejected.filter(pl.col("reason") == reason).head(SAMPLES)
+        # As text: what is no bar may lie in a year that Python's datetime cannot hold.
+        time = pl.coalesce(pl.col("timestamp").dt.strftime("%Y-%m-%d %H:%M:%SZ"), "label").alias("time")
+        first = rejected.filter(pl.col("reason") == reason).head(SAMPLES).select(*_SHOWN, time)
         faults.append(Fault(reason, count, tuple(_sample(row, files, names) for row in first.iter_rows(named=True))))
     return faults
 
@@ -149,5 +152,4 @@ def _row_rule(unreadable_symbols: list[int], interval: Interval, *, allow_nonpos
 def _sample(row: dict[str, Any], files: list[str], names: list[str]) -> Sample:
     numbers = " ".join(f"{name} {row[name]}" for name in (*PRICES, "volume"))
     symbol = "no symbol" if row["symbol"] is None else repr(names[row["symbol"]])
-    time = row["label"] if row["timestamp"] is None else f"{row['timestamp']:%Y-%m-%d %H:%M:%S}Z"
-    return Sample(files[row["file"]], row["row"], str(time), row["unreadable"] or f"{symbol} {numbers}")
+    return Sample(files[row["file"]], row["row"], str(row["time"]), row["unreadable"] or f"{symbol} {numbers}")

@@ -68,7 +68,7 @@ class Summary:
             f"{len(self.files):,} files, {self.rows:,} rows, {len(names):,} symbols ({shown})",
             f"{sessions}, {self.rows_stored:,} rows new or replaced",
             *(f"quarantined: {fault}" for fault in self.quarantined),
-            *dict.fromkeys(labels.describe(evidence) for evidence in self.labels),
+            *dict.fromkeys(labels.describe(evidence) for evidence in self.labels if evidence.labelled is not None),
         ]
         return "\n".join(lines)
 

@@ -130,10 +130,9 @@ def examine(
 
 
 def describe(evidence: Evidence) -> str:
-    """One line on what the bars say of their labels."""
+    """One line on what the bars say of their labels; the evidence has a look."""
     said = {AGREES: "agree", CONTRADICTS: "contradict", INCONCLUSIVE: "neither agree nor contradict"}[evidence.verdict]
-    if evidence.labelled is None:
-        return f"labels: the bars {said}"
+    assert evidence.labelled is not None
     taken = f" ({'; '.join(evidence.contradictions)}), imported as declared" if evidence.contradictions else ""
     return f"labels: the bars {said}{taken}: {_look_text(evidence.labelled)}"
 

@@ -163,6 +163,15 @@ def test_an_unreadable_row_is_shown_as_the_vendor_wrote_it():
     assert str(number.samples[0]) == "a.csv row 2 (2025-07-02 13:31:00Z): high '1,5'"
 
 
+def test_a_year_that_python_cannot_hold_is_shown_all_the_same():
+    far = pl.Series([-126_000_000_000_000_000, 300_000_000_000_000_000], dtype=pl.Int64).cast(pl.Datetime("us", "UTC"))
+    rows = frame(row(0), row(1)).with_columns(far.alias("timestamp"), pl.lit("x").alias("reason"))
+
+    (fault,) = checks.summarise(rows, files=["a.csv"], names=NAMES)
+
+    assert [sample.time.rsplit("-", 2)[0] for sample in fault.samples] == ["-2023", "+11476"]
+
+
 def test_faults_of_batches_are_added():
     sample = checks.Sample("a.csv", 1, "t", "v")
     merged = checks.merge(

@@ -182,6 +182,11 @@ def test_lines_with_a_wrong_number_of_fields_keep_their_place():
     assert rows["unreadable"].to_list() == [None, "line 'T,1,1'", None, "line 'T,1,1,1,1,1,1,1'"]
 
 
+def test_a_line_that_is_no_text_is_named_even_if_its_fields_are_too_few():
+    with pytest.raises(InputError, match=r"vendor\.csv: line 3 is not UTF-8 text"):
+        rows_of(b"t,o,h,l,c,v\nT,1,1,1,1,1\nT,\xff\nT,2,2,2,2,2\n")
+
+
 def test_newest_first_turns_the_rows_round_and_keeps_their_numbers():
     rows = rows_of("t,o,h,l,c,v\nB,2,2,2,2,2\nA,1,1,1,1,1\n", Layout(newest_first=True))
 

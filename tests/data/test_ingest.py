@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
+import io
 import json
+import zipfile
 from pathlib import Path
+from random import Random
 
 import polars as pl
 import pytest
@@ -379,6 +382,64 @@ def test_tables_without_a_header_are_imported_by_position(tmp_path, path, declar
     done = run_import("csv", real(path), tmp_path / "s", "--symbol", "X", *declared, "--columns", POSITIONS)
 
     assert done.code == 0, done.err
+
+
+FRAGMENTS = [
+    b",",
+    b"\n",
+    b'"',
+    b"nan",
+    b"1e999",
+    b"\0",
+    b"\xff",
+    b"\r",
+    b"2025-03-09 02:30:00",
+    b"9" * 30,
+    b";",
+    b"99999-01-01",
+]
+
+
+def _mutated(data: bytes, random: Random) -> bytes:
+    body = bytearray(data)
+    for _ in range(random.randrange(1, 6)):
+        at = random.randrange(len(body))
+        if random.random() < 0.4:
+            body[at] = random.randrange(256)
+        elif random.random() < 0.6:
+            body[at:at] = random.choice(FRAGMENTS)
+        else:
+            del body[at : at + random.randrange(1, 40)]
+    return bytes(body)
+
+
+@pytest.mark.parametrize("kind", ["csv", "gz", "parquet", "zip"])
+def test_mutated_files_are_imported_or_refused_and_never_anything_else(bars, tmp_path, kind):
+    random, own = Random(11), bars.filter(pl.col("symbol") == "AAA")
+    text = write_csv(own, tmp_path / "good.csv").read_bytes()
+    whole = own.with_columns(pl.col("timestamp").cast(pl.Datetime("us", "UTC")))
+    whole.write_parquet(tmp_path / "good.parquet")
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.writestr(
+            "x.csv", b"".join(b"%d,10000,10100,9900,10050,7\n" % (34_200_000 + 60_000 * k) for k in range(390))
+        )
+    good = {"csv": text, "gz": gzip.compress(text), "parquet": (tmp_path / "good.parquet").read_bytes()}
+    good["zip"] = archive.getvalue()
+    path = tmp_path / {"gz": "bad.csv.gz", "zip": "equity/usa/minute/spy/20250702_trade.zip"}.get(kind, f"bad.{kind}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arguments: tuple[object, ...] = ("csv", path, *UTC_START)
+    if kind == "parquet":
+        arguments = ("parquet", path, "--label", "start")
+    elif kind == "zip":
+        arguments = ("lean", tmp_path)
+
+    for number in range(40):
+        path.write_bytes(_mutated(good[kind], random))
+        policy = ("--bad-rows", random.choice(["refuse", "quarantine"]), "--accept-labels")
+        done = run_import(arguments[0], arguments[1], tmp_path / f"s{number}", *arguments[2:], *XNYS, *policy)
+
+        assert done.code in (0, 4), done.err
 
 
 ORACLE_SETS = {

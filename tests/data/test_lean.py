@@ -212,6 +212,26 @@ def test_a_damaged_zip_is_refused(tmp_path, damage):
         read(LeanSource(tmp_path, ONE_MINUTE))
 
 
+def test_a_zip_whose_directory_lies_is_refused(tmp_path):
+    path = write_zip(tmp_path / "equity/usa/minute/a/20140605_trade.zip", x=BAR)
+    raw = bytearray(path.read_bytes())
+    del raw[:20]
+    path.write_bytes(bytes(raw))
+
+    with pytest.raises(InputError, match="not a zip that can be read"):
+        read(LeanSource(tmp_path, ONE_MINUTE))
+
+
+def test_only_deflated_zips_are_read(tmp_path):
+    path = tmp_path / "equity/usa/minute/a/20140605_trade.zip"
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("x.csv", BAR)
+
+    with pytest.raises(InputError, match="compressed by method 14; expected deflate"):
+        read(LeanSource(tmp_path, ONE_MINUTE))
+
+
 def test_an_encrypted_zip_is_refused(tmp_path):
     path = write_zip(tmp_path / "equity/usa/minute/a/20140605_trade.zip", x=BAR)
     raw = bytearray(path.read_bytes())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -96,11 +97,14 @@ def unzip(raw: bytes, name: str) -> Iterator[tuple[str, bytes]]:
             if len(members) > MAX_MEMBERS:
                 raise InputError(f"{name}: {len(members)} members in one zip; at most {MAX_MEMBERS} are read")
             for member in members:
+                if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise InputError(f"{name}: compressed by method {member.compress_type}; expected deflate")
                 with archive.open(member) as stream:
                     data = stream.read(budget + 1)
                 budget = _spend(budget, len(data), name)
                 yield member.filename, data
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    # A directory that lies makes zipfile raise almost anything.
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{name}: not a zip that can be read ({error}); fetch it again") from error
 
 

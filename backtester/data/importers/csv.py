@@ -84,19 +84,27 @@ def _pieces(
         yield rows
 
 
+def require_text(body: bytes, place: str) -> None:
+    """Raise InputError for bytes that are not UTF-8: a faulty line of them would be dropped without a word."""
+    try:
+        if not body.isascii():
+            body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = body.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{place}: line {line} is not UTF-8 text ({error.reason}); convert the file") from error
+
+
 def _opening(body: bytes, layout: Layout, place: str) -> _Opening:
     if body[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise InputError(f"{place}: UTF-16 text; convert it to UTF-8")
-    # The first two lines that hold anything; a line too long to be a bar is cut, and then fails by its field count.
-    head = [match[0] for match in itertools.islice(re.finditer(rb"[^\r\n]{1,65536}", body), 2)]
+    # The first two lines that hold anything.
+    head = [match[0] for match in itertools.islice(re.finditer(rb"[^\r\n]+", body), 2)]
     if not head:
         raise InputError(f"{place}: no row of data")
     if b"\0" in head[0]:
         raise InputError(f"{place}: not a text file (its first line holds a zero byte)")
-    try:
-        first, second = ([line.decode("utf-8") for line in head] + [""])[:2]
-    except UnicodeDecodeError as error:
-        raise InputError(f"{place}: not UTF-8 text ({error.reason} at byte {error.start}); convert it") from error
+    require_text(body, place)
+    first, second = ([line.decode("utf-8") for line in head] + [""])[:2]
     delimiter = layout.delimiter or max(DELIMITERS, key=first.count)
     names, values = (next(csv.reader([line], delimiter=delimiter), []) for line in (first, second))
     if layout.header and not values:

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from backtester.data.importers.containers import VendorFile, describe, read_bytes, unzip
-from backtester.data.importers.csv import read_text
+from backtester.data.importers.csv import read_text, require_text
 from backtester.data.importers.rows import to_rows
 from backtester.errors import InputError, UsageError
 from backtester.interval import Interval
@@ -171,6 +171,8 @@ def _symbol(inside: str, symbol: str, asset_class: str) -> str:
 def _group_to_rows(group: list[_Member], source: LeanSource) -> tuple[pl.DataFrame, tuple[VendorFile, ...]]:
     width = 6 if source.price == "trade" else 11
     bodies = [member.data.strip(b"\r\n") for member in group]
+    for member, body in zip(group, bodies, strict=True):
+        require_text(body, member.file.name)
     lines = [body.count(b"\n") + 1 if body else 0 for body in bodies]
     joined = b"\n".join(body for body in bodies if body)
     if not joined:

@@ -42,7 +42,7 @@ def table_to_rows(raw: bytes, layout: Layout, *, symbol: str | None, place: str)
             wanted = sorted({index for chosen in columns.values() for index in chosen})
             _check_types(source.schema_arrow, wanted, rows=source.metadata.num_rows, place=place)
             table = source.read(columns=[header[index] for index in wanted], use_pandas_metadata=False)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{place}: not a Parquet file that can be read ({error})") from error
     table = pa.table({str(index): _plain(table.column(k)) for k, index in enumerate(wanted)})
     picked = pick(pl.DataFrame(pl.from_arrow(table)), columns, layout, symbol=symbol, place=place)
