@@ -264,6 +264,16 @@ def test_columns_that_name_no_field_are_refused(text):
         parse_columns(text)
 
 
+@pytest.mark.parametrize(
+    "declared",
+    [{"price_scale": value} for value in (0.0, -1.0, float("nan"), float("inf"))]
+    + [{"delimiter": text} for text in (";;", "", '"', "\n")],
+)
+def test_scales_and_delimiters_that_cannot_be_are_refused(declared):
+    with pytest.raises(ConfigError, match=r"price_scale is|delimiter is"):
+        Layout(**declared)
+
+
 def test_a_map_file_says_the_same_as_the_options(tmp_path):
     path = tmp_path / "vendor.toml"
     path.write_text('price_scale = 10000\nheader = false\n[columns]\ntimestamp = ["1", "2"]\nopen = "3"\n')

@@ -101,6 +101,16 @@ def test_offsets_agree_with_a_zone_on_both_sides_of_its_clock_change():
     assert starts(labels, zone="America/New_York") == ["2024-03-08 14:30:00", "2024-03-11 13:30:00"]
 
 
+@pytest.mark.parametrize("time_format", ["%Q", "%", "no directive", "epoch_s"])
+def test_a_format_that_reads_nothing_leaves_only_faults_or_is_refused(time_format):
+    try:
+        found = starts(["2024-01-02 09:30:00"], zone="UTC", time_format=time_format)
+    except ConfigError:
+        return
+
+    assert found == ["unreadable time"]
+
+
 def test_end_labels_name_the_start_one_interval_before():
     assert starts(["2011-01-03 14:31:00"], zone="UTC", label="end") == ["2011-01-03 14:30:00"]
 

@@ -66,6 +66,13 @@ class Layout:
     label: str | None = None
     shift: str | None = None
 
+    def __post_init__(self) -> None:
+        """ConfigError for a scale or a delimiter that cannot be one."""
+        if not 0 < self.price_scale < float("inf"):
+            raise ConfigError(f"price_scale is {self.price_scale}; expected a number above 0, such as 10000")
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+            raise ConfigError(f"delimiter is {self.delimiter!r}; expected one character, such as ';'")
+
     @classmethod
     def of(cls, settings: dict[str, Any]) -> Layout:
         """The layout with these settings, which `load_layout` or the command line has checked."""
