@@ -228,7 +228,7 @@ def _columns(bars: pa.Table, names: list[str]) -> tuple[Int64, Int32, list[Float
     symbol = table.column("symbol").combine_chunks()
     if not pa.types.is_dictionary(symbol.type):
         symbol = symbol.cast(pa.string()).dictionary_encode()
-    own = np.array([position[name] for name in symbol.dictionary.to_pylist()] or [0], dtype=np.int32)
+    own = np.array([position.get(name, -1) for name in symbol.dictionary.to_pylist()] or [0], dtype=np.int32)
     codes = own[view_of(symbol.indices)]
     return view_of(timestamps), codes, [view_of(table.column(name).combine_chunks()) for name in COLUMNS]
 

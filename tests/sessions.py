@@ -1,0 +1,54 @@
+"""Generated sessions: gaps anywhere, symbols missing, half days, breaks, extended hours, one bar, none."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+from hypothesis import strategies as st
+
+from backtester.data.calendar import Session
+from backtester.data.session_file import bars_table
+from tests.reference import Row
+
+MINUTE = 60_000_000
+OPEN = 1_750_000_020_000_000 // MINUTE * MINUTE
+
+
+def session(minutes, pause=None):
+    """A session of `minutes` from OPEN; `pause` is (start, end) of a break in minutes."""
+    starts, ends = (None, None) if pause is None else (OPEN + pause[0] * MINUTE, OPEN + pause[1] * MINUTE)
+    return Session(dt.date(2025, 6, 16), OPEN, OPEN + minutes * MINUTE, starts, ends, False)
+
+
+def table(rows, symbols):
+    """Rows as BARS, sorted by (timestamp, symbol)."""
+    ordered = sorted(rows, key=lambda row: (row.at, row.symbol))
+    codes = np.array([symbols.index(row.symbol) for row in ordered], dtype=np.int32)
+    columns = [np.array([row[k] for row in ordered], dtype=np.float64) for k in range(2, 7)]
+    return bars_table(np.array([row.at for row in ordered], dtype=np.int64), codes, symbols, columns), ordered
+
+
+@st.composite
+def generated(draw):
+    """(session, rows in order, symbols, base step in us)."""
+    pause = draw(st.sampled_from([None, (7, 13)]))
+    whole = session(draw(st.sampled_from([20, 31, 45])), pause)
+    count = draw(st.sampled_from([1, 2, 5, 14, 30]))
+    symbols = [f"S{k:02d}" for k in range(count)]
+    seed, share = draw(st.integers(0, 2**32 - 1)), draw(st.sampled_from([0.0, 0.02, 0.3, 0.9, 1.0]))
+    outside = draw(st.booleans())
+    step = draw(st.sampled_from([MINUTE, 5 * MINUTE]))
+    random = np.random.default_rng(seed)
+    first, last = (OPEN - 3 * step, whole.close_at + 3 * step) if outside else (OPEN, whole.close_at)
+    absent = {symbol for symbol in symbols if random.random() < 0.1}
+    rows = []
+    for at in range(first, last, step):
+        for symbol in symbols:
+            if symbol in absent or random.random() < share:
+                continue
+            low, high = sorted(random.integers(900, 1100, 2) / 100.0)
+            opened, closed = random.integers(int(low * 100), int(high * 100) + 1, 2) / 100.0
+            volume = float(random.choice([0.0, 100.0, 0.1, 1234.567]))
+            rows.append(Row(at, symbol, opened, high, low, closed, volume))
+    return whole, rows, symbols, step

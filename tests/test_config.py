@@ -1,0 +1,72 @@
+"""The config: strict, and every error at once."""
+
+import json
+
+import pytest
+
+from backtester import config
+from backtester.data import calendar
+from backtester.errors import ConfigError
+
+GOOD = {"run": {"name": "x", "exchange": "XNYS", "start": "2025-07-02", "end": "2025-07-03", "symbols": ["A"]}}
+TOML = '[run]\nname = "x"\nexchange = "XNYS"\nstart = 2025-07-02\nend = 2025-07-03\nsymbols = ["A"]\n'
+
+
+def load(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    return config.load(path, exchanges=calendar.exchanges())
+
+
+def test_toml_and_json_mean_the_same(tmp_path):
+    plain = load(tmp_path / "a.json", GOOD)
+
+    assert load(tmp_path / "b.toml", TOML.encode()) == plain
+    assert load(tmp_path / "c.toml", b"\xef\xbb\xbf" + TOML.replace("\n", "\r\n").encode()) == plain
+    assert load(tmp_path / "d.toml", config.resolved_toml(plain).encode()) == plain
+
+
+def test_every_error_is_told_at_once(tmp_path):
+    bad = {
+        "run": {
+            "nam": "x", "exchange": "NYSE", "start": "2025-13-01", "end": "2025-07-03", "symbols": ["A", "A"],
+            "interval": "1h", "derived": ["7x"], "hours": "regulr",
+        },
+        "histroy": {},
+    }  # fmt: skip
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "a.json", bad)
+
+    text = str(caught.value)
+    for words in (
+        "run.name: missing", "run.nam: unknown key (found 'x'); did you mean name?", "run.exchange is 'NYSE'",
+        "run.start is '2025-13-01'", "A named twice", "write 60m", "7x", "did you mean 'regular'?", "did you mean history?",
+    ):  # fmt: skip
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"derived": ["90s"]}, "cannot be built from 1m"),
+        ({"end": "2025-07-01"}, "run.start"),
+        ({"symbols": []}, "at least one symbol"),
+        ({"interval": "3m"}, "expected a source interval"),
+        ({"name": 5}, "string"),
+        ({"name": " "}, "not blank"),
+    ],
+)
+def test_one_error_names_its_key_and_remedy(tmp_path, change, words):
+    with pytest.raises(ConfigError, match=words):
+        load(tmp_path / "a.json", {"run": {**GOOD["run"], **change}})
+
+
+def test_a_key_given_twice_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="given twice"):
+        load(tmp_path / "a.json", b'{"run": {}, "run": {}}')
+
+
+def test_every_shipped_config_loads():
+    from pathlib import Path
+
+    for path in sorted(Path(__file__).parents[1].glob("configs/*.toml")):
+        config.load(path, exchanges=calendar.exchanges())
