@@ -39,7 +39,8 @@ def test_every_error_is_told_at_once(tmp_path):
     text = str(caught.value)
     for words in (
         "run.name: missing", "run.nam: unknown key (found 'x'); did you mean name?", "run.exchange is 'NYSE'",
-        "run.start is '2025-13-01'", "A named twice", "write 60m", "7x", "did you mean 'regular'?", "did you mean history?",
+        "run.start is '2025-13-01'", "A named twice", "write 60m", "7x", "did you mean 'regular'?",
+        "did you mean history?",
     ):  # fmt: skip
         assert words in text
 

@@ -58,7 +58,7 @@ def run_pass(
     grid = session_grid(session, interval, timestamps, hours=hours)
     windows = [interval_windows(session, grid, wider) for wider in derived]
     rows = int((grid.grid.ends - grid.grid.starts).sum())
-    totals, forming = _begun(len(symbols), len(derived))
+    totals, forming = begun(len(symbols), len(derived))
     running = _running_room(len(timestamps))
     emitted = _derived_room(windows, len(symbols), rows)
     gaps = _gaps_room(len(grid.expected_labels), len(symbols), rows)
@@ -178,7 +178,9 @@ def _outside_hours(done: Pass, session: Session) -> tuple[Int32, Int32, Float64]
     return pre, post, volume
 
 
-def _begun(symbols: int, intervals: int) -> tuple[Totals, Forming]:
+def begun(symbols: int, intervals: int) -> tuple[Totals, Forming]:
+    """The kernel's state before the first bar."""
+
     def per_symbol(value: float) -> Float64:
         return np.full(symbols, value)
 

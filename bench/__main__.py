@@ -1,0 +1,32 @@
+"""`python -m bench [--quick] [--data DIR]`: every benchmark, one after the other."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import tempfile
+from pathlib import Path
+
+import numba
+import pyarrow as pa
+
+from bench import bench_pass, bench_run
+
+
+def main() -> None:
+    """Run them all on one data set, built once under --data."""
+    parser = argparse.ArgumentParser(prog="bench")
+    parser.add_argument(
+        "--quick", action="store_true", help="a small set: the answers are checked, the figures are rough"
+    )
+    parser.add_argument("--data", type=Path, help="where the data set is built and kept")
+    options = parser.parse_args()
+    print(f"CPython {platform.python_version()}, pyarrow {pa.__version__}, numba {numba.__version__}")
+    with tempfile.TemporaryDirectory() as scratch:
+        root = options.data or Path(scratch)
+        bench_pass.main(root, quick=options.quick)
+        bench_run.main(root, quick=options.quick)
+
+
+if __name__ == "__main__":
+    main()
