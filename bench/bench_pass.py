@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
+from backtester.arrays import frozen
 from backtester.data import calendar
 from backtester.data.store import Entry, Store
-from backtester.arrays import frozen
 from backtester.features.grid import kernel_windows
 from backtester.features.intraday import Pass, begun, run_pass
 from backtester.interval import Interval

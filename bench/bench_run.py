@@ -39,9 +39,8 @@ def main(root: Path, *, quick: bool) -> None:
     store = Store(entries[0].folder.parents[3])
     partial = best(lambda: [store.load(entry, chosen) for entry in entries], rows=rows, repeats=9)
     whole = best(lambda: [store.load(entry) for entry in entries], rows=rows, repeats=9)
-    print(
-        f"  2 of {symbols} symbols : the full read  {partial[0] / whole[0]:.2f} wall, {partial[1] / whole[1]:.2f} CPU (bar 0.20)"
-    )
+    wall, cpu = partial[0] / whole[0], partial[1] / whole[1]
+    print(f"  2 of {symbols} symbols : the full read  {wall:.2f} wall, {cpu:.2f} CPU (bar 0.20)")
     _commands(root)
 
 

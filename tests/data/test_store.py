@@ -31,6 +31,8 @@ NASTY = [
     "AAPL",
 ]
 
+NAMES = st.sampled_from(NASTY) | st.text(min_size=1, max_size=8).filter(lambda text: text.isprintable())
+
 
 def bars(symbols, minutes=4, price=10.0):
     labels = 1_751_463_000_000_000 + 60_000_000 * np.arange(minutes, dtype=np.int64)
