@@ -23,7 +23,7 @@ from backtester.schema import SESSION_TABLES
 
 SHOWN = 5
 # Checks read sessions from memory, about this many rows at a time: a few hundred MB however long the run.
-BATCH_ROWS = 4_000_000
+BATCH_ROWS = 2_000_000
 # Every other check holds for each session by itself.
 ACROSS_SESSIONS = {"trailing_agrees"}
 
