@@ -8,5 +8,5 @@ where
     and (
         timestamp < session_open
         or timestamp >= session_close
-        or epoch_us(timestamp - session_open) % epoch_us(run.step) <> 0
+        or (epoch_us(timestamp) - epoch_us(session_open)) % epoch_us(run.step) <> 0
     )
