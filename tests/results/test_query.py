@@ -340,7 +340,11 @@ def digests(root: Path) -> dict[str, str]:
     return {str(path.relative_to(root)): sha256_of(path) for path in sorted(root.rglob("*")) if path.is_file()}
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
+# Each takes a process of its own, half a second: every other one waits for the slow tier. All are tried below.
+IN_TURN = [attack if i % 2 == 0 else pytest.param(attack, marks=pytest.mark.soak) for i, attack in enumerate(ATTACKS)]
+
+
+@pytest.mark.parametrize("attack", IN_TURN)
 def test_an_attack_is_refused_and_writes_nothing(attack: str, small_run: RunDir, tmp_path: Path) -> None:
     secret = tmp_path / "secret.csv"
     secret.write_text(f"{SECRET}\n1\n")
@@ -356,6 +360,30 @@ def test_an_attack_is_refused_and_writes_nothing(attack: str, small_run: RunDir,
     assert "brought its process down" not in str(caught.value)
     assert digests(small_run.root) | digests(tmp_path) == before
     assert not (tmp_path / "out").exists()
+
+
+def test_the_first_two_fences_refuse_every_attack(small_run: RunDir, tmp_path: Path) -> None:
+    import duckdb
+
+    from backtester.results import sandbox, views
+
+    secret = tmp_path / "secret.csv"
+    secret.write_text(f"{SECRET}\n1\n")
+    names = {"out": tmp_path / "out", "secret": secret, "link": secret, "run": small_run.root}
+    known = {file.name for file in views.sql_files("views")}
+    with views.connect(views.Resources(memory_bytes=1 << 28, threads=1)) as connection:
+        files, tables = views.needed()
+        views.attach(connection, views.stored_tables(small_run, views.records(small_run), tables), files)
+        views.lock(connection)
+
+        def answered(attack: str) -> None:
+            sandbox.references(connection, attack, views=known)
+            pytest.fail(f"{attack}: {connection.execute(attack).fetchall()}")
+
+        for attack in ATTACKS:
+            with pytest.raises((UsageError, duckdb.Error), match=r"."):
+                answered(attack.format(**names))
+    assert [path.name for path in tmp_path.iterdir()] == ["secret.csv"]
 
 
 def test_every_table_function_is_listed_or_refused(small_run: RunDir) -> None:
@@ -424,7 +452,7 @@ def test_an_endless_statement_is_stopped_in_time(endless: str, small_run: RunDir
 )
 def test_a_huge_answer_is_refused(huge: str, small_run: RunDir) -> None:
     with pytest.raises(UsageError):
-        ask(small_run.root, huge, limits=Limits(seconds=20.0, result_bytes=1 << 24))
+        ask(small_run.root, huge, limits=Limits(seconds=5.0, result_bytes=1 << 24))
 
 
 def test_a_crashing_statement_leaves_an_error_and_not_a_crash(
