@@ -269,6 +269,9 @@ def _with_dictionary(table: pa.Table, symbols: list[str]) -> pa.Table:
     codes = own[view_of(column.indices)]
     if (codes < 0).any():
         keep = codes >= 0
+        if not keep.any():
+            # A filter that keeps nothing leaves no chunk, which the columns' readers count on.
+            return bars_table(np.empty(0, np.int64), np.empty(0, np.int32), symbols, [np.empty(0)] * len(COLUMNS))
         table, codes = table.filter(flags(keep)).combine_chunks(), codes[keep]
     return table.set_column(1, BARS.field("symbol"), dictionary(codes, text(symbols)))
 

@@ -107,6 +107,15 @@ def test_a_partial_load_equals_the_filtered_whole(tmp_path):
         assert found.column("symbol").chunk(0).dictionary.to_pylist() == sorted(chosen)
 
 
+def test_a_load_of_symbols_without_a_row_is_empty_and_whole(tmp_path):
+    add(tmp_path, bars(["A", "B"]))
+
+    found = load(tmp_path, ["nobody"])
+
+    assert (found.num_rows, found.column("timestamp").num_chunks) == (0, 1)
+    assert found.column("symbol").chunk(0).dictionary.to_pylist() == ["nobody"]
+
+
 def test_unused_dictionary_names_do_not_matter(tmp_path):
     table = bars(["A", "B"])
     only = table.filter(pa.array([symbol == "B" for symbol in table.column("symbol").to_pylist()]))
