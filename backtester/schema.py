@@ -141,6 +141,21 @@ QUARANTINE = pa.schema(
     ]
 )
 
+# One row per metric of a run, in the order they are documented. variant is empty for this project's own definition.
+# Of value and at one is set, or neither, and then note says why; unit says which: `session` and `instant` are in at.
+METRICS = pa.schema(
+    [
+        _required("id", pa.string()),
+        _required("metric", pa.string()),
+        _required("variant", pa.string()),
+        pa.field("value", pa.float64()),
+        pa.field("at", INSTANT),
+        _required("unit", pa.string()),
+        _required("formula", pa.string()),
+        pa.field("note", pa.string()),
+    ]
+)
+
 # The committed tables of a session, in the order they are written. `running` is written only when asked for.
 SESSION_TABLES = {
     "running": RUNNING,
