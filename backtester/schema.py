@@ -142,14 +142,14 @@ QUARANTINE = pa.schema(
 )
 
 # One row per metric of a run, in the order they are documented. variant is empty for this project's own definition.
-# Of value and at one is set, or neither, and then note says why; unit says which: `session` and `instant` are in at.
+# Of value and moment one is set, or neither, and then note says why; the units `session` and `instant` are moments.
 METRICS = pa.schema(
     [
         _required("id", pa.string()),
         _required("metric", pa.string()),
         _required("variant", pa.string()),
         pa.field("value", pa.float64()),
-        pa.field("at", INSTANT),
+        pa.field("moment", INSTANT),
         _required("unit", pa.string()),
         _required("formula", pa.string()),
         pa.field("note", pa.string()),

@@ -13,7 +13,9 @@ from backtester.results.sandbox import references
 from backtester.results.views import STORED, SqlFile, described, needed, read_by, sql_files
 
 ROOT = Path(__file__).parent.parent
-FILES = [pytest.param(file, id=f"{kind}/{file.name}") for kind in ("views", "checks") for file in sql_files(kind)]
+FILES = [
+    pytest.param(file, id=f"{kind}/{file.name}") for kind in ("views", "checks", "metrics") for file in sql_files(kind)
+]
 DOCUMENT = (ROOT / "docs" / "sql.md").read_text(encoding="utf-8")
 
 
@@ -25,6 +27,7 @@ def code(file: SqlFile) -> str:
 def test_the_files_are_found() -> None:
     assert {path.stem for path in (ROOT / "sql" / "views").iterdir()} == {file.name for file in sql_files("views")}
     assert {path.stem for path in (ROOT / "sql" / "checks").iterdir()} == {file.name for file in sql_files("checks")}
+    assert {path.stem for path in (ROOT / "sql" / "metrics").iterdir()} == {file.name for file in sql_files("metrics")}
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -68,7 +71,8 @@ def test_a_check_asks_views_and_returns_the_session(file: SqlFile) -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_what_a_file_reads_is_what_duckdb_parses(file: SqlFile) -> None:
-    known = set(STORED) | {view.name for view in sql_files("views")} | {"stored_runs"}
+    known = set(STORED) | {view.name for view in (*sql_files("views"), *sql_files("metrics"))} | {"stored_runs"}
+    known |= {"equity", "session_equity", "fills", "trades", "metrics", "benchmark"}
     with duckdb.connect(":memory:") as connection:
         parsed = references(connection, file.text, views=known)
 

@@ -146,15 +146,18 @@ class Facts:
         order = kept.sort_by([("exited_at", "ascending"), ("trade_id", "ascending")])
         columns = (order[name].cast(pa.float64()).to_numpy() for name in ("pnl", "return_frac", "bars_held"))
         found = Trades(*columns)
-        if np.isnan(found.pnl).any():
-            trade = order["trade_id"][int(np.flatnonzero(np.isnan(found.pnl))[0])]
-            raise UndefinedError(f"pnl is not a number in trade {trade}")
+        _refuse_unknown(found.pnl, order["trade_id"])
         return found
 
     @property
     def open_trades(self) -> int:
         """How many trades are still open."""
         return int(self._open.sum())
+
+    @property
+    def closed_trades(self) -> int:
+        """How many trades ended."""
+        return self._open.size - self.open_trades
 
     @cached_property
     def fills(self) -> Fills:
@@ -169,9 +172,7 @@ class Facts:
     def trade_pnl(self) -> Float64:
         """The P&L of every trade, open ones at mark."""
         pnl = self.floats("trades", "pnl")
-        if np.isnan(pnl).any():
-            trade = self.tables["trades"]["trade_id"][int(np.flatnonzero(np.isnan(pnl))[0])]
-            raise UndefinedError(f"pnl is not a number in trade {trade}")
+        _refuse_unknown(pnl, self.tables["trades"]["trade_id"])
         return pnl
 
     def flagged(self, *flags: str) -> Bool:
@@ -195,6 +196,13 @@ class Facts:
         until = np.where(self._open, FAR_FUTURE, self.instants("trades", "exited_at"))
         at = self.instants("fills", "at")
         return Stay(codes[:cut], self.instants("trades", "entered_at"), until), Stay(codes[cut:], at, at)
+
+
+def _refuse_unknown(pnl: Float64, trade_ids: pa.ChunkedArray) -> None:
+    """UndefinedError, naming the first trade, unless every trade's P&L is a number."""
+    unknown = np.flatnonzero(~np.isfinite(pnl))
+    if unknown.size:
+        raise UndefinedError(f"pnl is not a number in trade {trade_ids[int(unknown[0])]}")
 
 
 @dataclass(frozen=True)

@@ -277,7 +277,7 @@ ACTIVITY = [
 ]
 
 TRADES = [
-    Metric("trades", "trades", "trades that ended, flat to flat", lambda f: f.closed.pnl.size),
+    Metric("trades", "trades", "trades that ended, flat to flat", lambda f: f.closed_trades),
     Metric("open_trades", "trades", "trades still open at the end", lambda f: f.open_trades),
     Metric("win_rate", "frac", "trades with pnl > 0 / trades", lambda f: trade_stats.won_share(f.closed.pnl)),
     Metric(

@@ -46,7 +46,7 @@ def _row(metric: Metric, facts: Facts) -> dict[str, object]:
     """A metric's row: a value, or an instant, or a note that says why there is neither."""
     name, _, variant = metric.id.partition("@")
     row: dict[str, object] = {"id": metric.id, "metric": name, "variant": variant}
-    row |= {"unit": metric.unit, "formula": metric.formula, "value": None, "at": None, "note": None}
+    row |= {"unit": metric.unit, "formula": metric.formula, "value": None, "moment": None, "note": None}
     try:
         # Numbers no account holds may overflow on the way; whatever comes of it is looked at below.
         with np.errstate(all="ignore"):
@@ -56,7 +56,7 @@ def _row(metric: Metric, facts: Facts) -> dict[str, object]:
     except ArithmeticError as error:
         return row | {"note": f"a step of the formula is beyond the largest or smallest number ({error})"}
     if isinstance(found, Moment):
-        return row | {"at": found.us}
+        return row | {"moment": found.us}
     if not math.isfinite(found):
         return row | {"note": f"the formula gives {found} on these numbers"}
     return row | {"value": float(found)}

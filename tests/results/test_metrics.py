@@ -36,7 +36,7 @@ def computed(rows: dict[str, Any], terms: Terms = TERMS, benchmark: Any = None, 
 def values(*args: Any, **options: Any) -> dict[str, Any]:
     """Values by id; an instant where the metric is one."""
     found = computed(*args, **options)
-    return {name: row["at"] if row["value"] is None else row["value"] for name, row in found.items()}
+    return {name: row["moment"] if row["value"] is None else row["value"] for name, row in found.items()}
 
 
 def sessions_of(*equity: float) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def test_metrics_of_sixty_sessions_equal_the_twin_to_twelve_digits(seed: int) ->
 @given(curves.any_rows())
 def test_a_metric_is_a_finite_value_an_instant_or_a_null_with_its_reason(rows: dict[str, Any]) -> None:
     for row in computed(rows).values():
-        assert [row["value"] is None, row["at"] is None, row["note"] is None].count(False) == 1
+        assert [row["value"] is None, row["moment"] is None, row["note"] is None].count(False) == 1
         assert row["note"] is None or len(row["note"]) > 5
         assert row["value"] is None or math.isfinite(row["value"])
 
@@ -302,6 +302,8 @@ EDGES = [
     ({"trades": [trade(0, 5.0)]}, "sqn", "1 of at least 2 closed trades"),
     ({"trades": [trade(0, 5.0), trade(1, 5.0)]}, "sqn", "the trades' results do not vary"),
     ({"trades": [trade(3, math.nan)]}, "win_rate", "pnl is not a number in trade 3"),
+    ({"trades": [trade(3, math.nan)]}, "longest_wins", "pnl is not a number in trade 3"),
+    ({"trades": [trade(3, -math.inf)]}, "longest_wins", "pnl is not a number in trade 3"),
     ({"trades": [trade(3, math.nan)]}, "pnl_stale", "pnl is not a number in trade 3"),
     ({"trades": [trade(0, 0.0)]}, "pnl_share_stale", "no trade gained or lost anything"),
 ]
@@ -311,10 +313,11 @@ EDGES = [
 def test_a_metric_without_a_value_says_why(rows: dict[str, Any], name: str, reason: str) -> None:
     row = computed(rows, ids=[name])[name]
 
-    assert (row["value"], row["at"], row["note"]) == (None, None, reason)
+    assert (row["value"], row["moment"], row["note"]) == (None, None, reason)
 
 
 VALUES = [
+    ({"trades": [trade(3, math.nan), trade(4, 5.0)]}, "trades", 2),
     (NOTHING, "trades", 0),
     (NOTHING, "fees", 0.0),
     (NOTHING, "longest_wins", 0),
