@@ -94,7 +94,8 @@ def work(name: str, repetitions: int) -> None:
     open_at = 1_751_463_000_000_000
     names = [f"S{k:04d}" for k in range(symbols)]
     bars = bars_table(open_at + 60_000_000 * at, code.astype(np.int32), names, values)
-    session = Session(dt.date(2025, 7, 2), open_at, open_at + 390 * 60_000_000, None, None, False)
+    close_at = open_at + 390 * 60_000_000
+    session = Session(dt.date(2025, 7, 2), open_at, close_at, None, None, False, close_at)
     derived = [Interval.parse(f"{each}m") for each in minutes]
     done = run_pass(bars, session, interval=Interval.parse("1m"), derived=derived)
     windows, codes = kernel_windows(done.windows, derived, 390), frozen(done.codes)

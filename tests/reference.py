@@ -59,8 +59,21 @@ def window(at, segments, step):
     raise AssertionError(at)
 
 
-def derived(rows, segments, base, step):
-    """(start, symbol, open, high, low, close, volume, bars, expected_bars, is_partial, known_at), sorted."""
+def known(end, segments, base):
+    """When a window of extended hours is known: at its end, or when a source bar that begins before it is over."""
+    at = segments[0][0]
+    if end <= at:
+        return end
+    while at < end:
+        at += base
+    return at
+
+
+def derived(rows, segments, base, step, over=None):
+    """(start, symbol, open, high, low, close, volume, bars, expected_bars, is_partial, known_at), sorted.
+
+    over  when the extended hours end; None for regular hours, where the close and the break cut source bars short
+    """
     grouped = {}
     for row in rows:
         grouped.setdefault((window(row.at, segments, step), row.symbol), []).append(row)
@@ -71,9 +84,10 @@ def derived(rows, segments, base, step):
             volume += member.volume
         due = sum(window(at, segments, step) == (start, end) for at in labels)
         nominal = end - start if step is None else step
+        known_at = end if over is None else known(over if step is None else end, segments, base)
         high, low = max(m.high for m in members), min(m.low for m in members)
         shape = (members[0].open, high, low, members[-1].close, volume, len(members))
-        out.append((start, symbol, *shape, due, end - start < nominal, end))
+        out.append((start, symbol, *shape, due, end - start < nominal, known_at))
     return out
 
 

@@ -18,7 +18,8 @@ OPEN = 1_750_000_020_000_000 // MINUTE * MINUTE
 def session(minutes, pause=None):
     """A session of `minutes` from OPEN; `pause` is (start, end) of a break in minutes."""
     starts, ends = (None, None) if pause is None else (OPEN + pause[0] * MINUTE, OPEN + pause[1] * MINUTE)
-    return Session(dt.date(2025, 6, 16), OPEN, OPEN + minutes * MINUTE, starts, ends, False)
+    close = OPEN + minutes * MINUTE
+    return Session(dt.date(2025, 6, 16), OPEN, close, starts, ends, False, close + 480 * MINUTE)
 
 
 def table(rows, symbols):
@@ -47,8 +48,9 @@ def generated(draw):
         for symbol in symbols:
             if symbol in absent or random.random() < share:
                 continue
-            low, high = sorted(random.integers(900, 1100, 2) / 100.0)
-            opened, closed = random.integers(int(low * 100), int(high * 100) + 1, 2) / 100.0
-            volume = float(random.choice([0.0, 100.0, 0.1, 1234.567]))
-            rows.append(Row(at, symbol, opened, high, low, closed, volume))
+            # In whole cents: 9.57 * 100 is less than 957, and would let an open lie below the low.
+            low, high = sorted(random.integers(900, 1100, 2).tolist())
+            opened, closed = random.integers(low, high + 1, 2).tolist()
+            prices = (cents / 100.0 for cents in (opened, high, low, closed))
+            rows.append(Row(at, symbol, *prices, float(random.choice([0.0, 100.0, 0.1, 1234.567]))))
     return whole, rows, symbols, step

@@ -49,6 +49,7 @@ class Session(NamedTuple):
     break_start_at: int | None
     break_end_at: int | None
     is_early_close: bool
+    over_at: int  # when its extended hours end: no bar of this session begins at this instant or later
 
     @property
     def segments(self) -> tuple[tuple[int, int], ...]:
@@ -134,7 +135,7 @@ class Calendar:
 
     @functools.cached_property
     def _windows(self) -> _Windows:
-        return _windows(self.columns, ZoneInfo(self.zone), first=self.first, last=self.last)
+        return _windows(self.columns, self.zone, first=self.first, last=self.last)
 
     def _rank(self, day: dt.date) -> int:
         """How many sessions lie before `day`."""
@@ -144,7 +145,10 @@ class Calendar:
         dates, opens, closes, break_starts, break_ends, early = (values[low:high].tolist() for values in self.columns)
         starts = (None if start == NO_BREAK else start for start in break_starts)
         ends = (None if end == NO_BREAK else end for end in break_ends)
-        return list(map(Session, dates, opens, closes, starts, ends, early))
+        # One row more than asked for: a session is over when the next one begins.
+        rows = slice(low, high + 1)
+        _, over = _reach(self.columns.dates[rows], self.columns.opens[rows], self.columns.closes[rows], self.zone)
+        return list(map(Session, dates, opens, closes, starts, ends, early, over.tolist()))
 
     def _require_known(self, day: dt.date) -> None:
         if not self.first <= day <= self.last:
@@ -174,23 +178,29 @@ class _Windows(NamedTuple):
     known_until: int
 
 
-def _windows(columns: SessionColumns, zone: ZoneInfo, *, first: dt.date, last: dt.date) -> _Windows:
-    midnights = _midnights(columns.dates, zone)
-    starts = np.minimum(columns.opens, midnights)
-    starts[1:] = np.maximum(starts[1:], columns.closes[:-1])
-    ends = np.maximum(columns.closes, _midnights(columns.dates + ONE_DAY, zone))
+def _reach(dates: Dates, opens: Int64, closes: Int64, zone: str) -> tuple[Int64, Int64]:
+    """The first instant of each session and the first beyond it, extended hours included."""
+    starts = np.minimum(opens, _midnights(dates, zone))
+    starts[1:] = np.maximum(starts[1:], closes[:-1])
+    ends = np.maximum(closes, _midnights(dates + ONE_DAY, zone))
     ends[:-1] = np.minimum(ends[:-1], starts[1:])
+    return starts, ends
+
+
+def _windows(columns: SessionColumns, zone: str, *, first: dt.date, last: dt.date) -> _Windows:
+    starts, ends = _reach(columns.dates, columns.opens, columns.closes, zone)
     edges = _midnights(np.array([first, last], dtype="datetime64[D]") + np.array([0, 1]), zone)
     # The first session after the table may begin the evening before: up to the longest lead seen, nothing is known.
-    lead = max(0, int((midnights - columns.opens).max(initial=0)))
+    lead = max(0, int((_midnights(columns.dates, zone) - columns.opens).max(initial=0)))
     return _Windows(starts, ends, min(int(edges[0]), int(starts[0])), int(edges[1]) - lead)
 
 
-def _midnights(dates: Dates, zone: ZoneInfo) -> Int64:
+def _midnights(dates: Dates, zone: str) -> Int64:
     """Local midnight of each date in UTC microseconds; where the clock skips midnight, the instant it does so."""
-    offsets = [dt.datetime.combine(date, dt.time.min, zone).utcoffset() for date in dates.tolist()]
-    local: Int64 = dates.astype("datetime64[us]").astype(np.int64)
-    return local - np.array(offsets, dtype="timedelta64[us]").astype(np.int64)
+    local_zone = ZoneInfo(zone)
+    offsets = [dt.datetime.combine(date, dt.time.min, local_zone).utcoffset() for date in dates.tolist()]
+    midnights: Int64 = dates.astype("datetime64[us]").astype(np.int64)
+    return midnights - np.array(offsets, dtype="timedelta64[us]").astype(np.int64)
 
 
 @functools.cache

@@ -21,13 +21,15 @@ class SessionGrid(NamedTuple):
     labels: Int64
     grid: Grid
     expected_labels: Int64  # the labels at which every symbol should have a bar
+    step: int  # from one label to the next, microseconds
+    hours: str
 
 
 class IntervalWindows(NamedTuple):
     """The windows of one derived interval, in time order."""
 
     starts: Int64  # label of the derived bar
-    known_at: Int64  # when its last source bar is over
+    known_at: Int64  # when its last source bar is over, whether or not that bar is there
     expected_bars: Int32  # source bars it should have; 0 outside regular hours
     is_partial: Bool  # cut short by the close or a break
     of_label: Int32  # the window of each label of the grid
@@ -50,7 +52,7 @@ def session_grid(session: Session, interval: Interval, timestamps: Int64, *, hou
         starts, ends = np.searchsorted(timestamps, labels, "left"), np.searchsorted(timestamps, labels, "right")
         ordinal = np.searchsorted(expected, labels).astype(np.int32)
         ordinal[~np.isin(labels, expected)] = -1
-    return SessionGrid(labels, Grid(frozen(starts), frozen(ends), frozen(ordinal)), expected)
+    return SessionGrid(labels, Grid(frozen(starts), frozen(ends), frozen(ordinal)), expected, interval.us, hours)
 
 
 def interval_windows(session: Session, grid: SessionGrid, derived: Interval) -> IntervalWindows:
@@ -61,7 +63,7 @@ def interval_windows(session: Session, grid: SessionGrid, derived: Interval) -> 
     labels = grid.labels
     if not derived.is_intraday:
         begins = np.full(len(labels), session.open_at, dtype=np.int64)
-        ends = np.full(len(labels), session.close_at, dtype=np.int64)
+        ends = np.full(len(labels), session.over_at if grid.hours == "extended" else session.close_at, dtype=np.int64)
         spans = ends - begins
     else:
         begins, ends = _window_spans(session, labels, derived.us)
@@ -69,9 +71,9 @@ def interval_windows(session: Session, grid: SessionGrid, derived: Interval) -> 
     starts, first, of_label = np.unique(begins, return_index=True, return_inverse=True)
     is_expected = np.isin(labels, grid.expected_labels)
     expected = np.bincount(of_label, weights=is_expected, minlength=len(starts)).astype(np.int32)
-    return IntervalWindows(
-        starts, ends[first], expected, ends[first] - starts < spans[first], of_label.astype(np.int32)
-    )
+    is_partial = ends[first] - starts < spans[first]
+    known_at = _known_at(session, grid, ends[first])
+    return IntervalWindows(starts, known_at, expected, is_partial, of_label.astype(np.int32))
 
 
 def kernel_windows(windows: list[IntervalWindows], derived: list[Interval], labels: int) -> Windows:
@@ -84,6 +86,17 @@ def kernel_windows(windows: list[IntervalWindows], derived: list[Interval], labe
             if derived[narrower].divides(derived[k]):
                 parents[k] = narrower
     return Windows(frozen(of_label), frozen(parents))
+
+
+def _known_at(session: Session, grid: SessionGrid, ends: Int64) -> Int64:
+    """The windows' ends; in extended hours, where trading goes on, the end of a source bar that lies across one.
+
+    Not the end of the last bar present: that no later one follows is not known before the session is over.
+    """
+    if grid.hours == "regular":
+        return ends
+    known_at: Int64 = session.open_at - (session.open_at - ends) // grid.step * grid.step
+    return known_at
 
 
 def _window_spans(session: Session, labels: Int64, step: int) -> tuple[Int64, Int64]:

@@ -1,8 +1,10 @@
--- derived_window: a derived bar that expects bars expects as many as fit between its timestamp and known_at.
-select session, symbol, interval, timestamp, known_at, expected_bars
+-- derived_window: a derived bar that expects bars expects as many as fit between its timestamp and its known_at or the close.
+select session, symbol, interval, timestamp, known_at, derived_bars.expected_bars
 from derived_bars
+join session_summary using (session, symbol)
 cross join (select interval::interval as step from runs) run
 where
-    expected_bars > 0
+    derived_bars.expected_bars > 0
     and interval <> '1d'
-    and expected_bars <> (epoch_us(known_at) - epoch_us(timestamp)) // epoch_us(run.step)
+    and derived_bars.expected_bars
+        <> (epoch_us(least(known_at, session_close)) - epoch_us(timestamp)) // epoch_us(run.step)

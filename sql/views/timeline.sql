@@ -11,10 +11,14 @@ with missing as (
 regular as (
     select
         running.*,
-        least(running.timestamp + run.step, summary.session_close) as known_at,
+        -- Extended hours go on after the close, which then cuts no bar but a daily one.
+        case
+            when run.hours = 'extended' and run.interval <> '1d' then running.timestamp + run.step
+            else least(running.timestamp + run.step, summary.session_close)
+        end as known_at,
         (running_bars - case when run.hours = 'extended' then summary.pre_bars else 0 end)::integer as bars
     from running
-    cross join (select interval::interval as step, hours from runs) run
+    cross join (select interval, interval::interval as step, hours from runs) run
     join session_summary summary using (session, symbol)
     where running.timestamp >= summary.session_open and running.timestamp < summary.session_close
 )

@@ -124,6 +124,7 @@ def test_the_week_of_independence_day_has_five_sessions_and_a_half_day() -> None
         None,
         None,
         True,
+        at("2025-07-04 00:00", "America/New_York"),
     )
     assert sum(end - start for session in sessions[2:4] for start, end in session.segments) == 600 * 60_000_000
 
@@ -211,6 +212,10 @@ def test_every_open_and_last_microsecond_belongs_to_its_own_session(exchange: st
 
     np.testing.assert_array_equal(known.session_dates_of(columns.opens), columns.dates)
     np.testing.assert_array_equal(known.session_dates_of(columns.closes - 1), columns.dates)
+    sessions = known.sessions(known.first, known.last)[:-1]
+    over = np.array([session.over_at for session in sessions])
+    np.testing.assert_array_equal(known.session_dates_of(over - 1), columns.dates[:-1])
+    assert not (known.session_dates_of(over) == columns.dates[:-1]).any()
 
 
 def test_new_york_bars_before_the_open_and_after_the_close_belong_to_their_date() -> None:

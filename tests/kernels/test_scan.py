@@ -90,9 +90,10 @@ def test_the_pass_equals_its_twin(case, hours):
 
     assert found_running(done) == reference.running(inside)
     got = found_derived(done, intervals)
+    over = whole.over_at if hours == "extended" else None
     for interval in intervals:
         width = None if interval.text == "1d" else interval.us
-        assert got.get(interval.text, []) == reference.derived(inside, whole.segments, step, width)
+        assert got.get(interval.text, []) == reference.derived(inside, whole.segments, step, width, over)
     regular = [row for row in inside if reference.in_hours(row.at, whole.segments)]
     assert found_gaps(done) == reference.gaps(regular, whole.segments, step, symbols)
     due = len(reference.expected(whole.segments, step))
@@ -107,22 +108,57 @@ def test_the_pass_equals_its_twin(case, hours):
         assert us(row["last_bar"]) == (own[-1].at if own else None)
 
 
-@given(generated(), st.data())
-def test_the_pass_never_looks_ahead(case, data):
+def over_at(at, whole, step, hours):
+    """When a source bar is over: the close and the break cut it in regular hours, nothing does in extended ones."""
+    ends = [end for start, end in whole.segments if start <= at < end and hours == "regular"]
+    return min([at + step, *ends])
+
+
+@given(generated(), st.sampled_from(["regular", "extended"]), st.data())
+def test_the_pass_never_looks_ahead(case, hours, data):
     whole, rows, symbols, step = case
-    cut = data.draw(st.integers(OPEN, whole.close_at))
-    five = [Interval.parse("15m")]
-    past = [row for row in rows if row.at < cut]
-    poisoned = [
-        row if row.at < cut else row._replace(high=row.high * 1.5, close=row.close * 1.5, volume=7.0) for row in rows
+    now = data.draw(st.integers(OPEN - 2 * step, whole.close_at + 4 * step))
+    intervals = [Interval.parse("15m"), Interval.parse("1d")]
+    past = [row for row in rows if over_at(row.at, whole, step, hours) <= now]
+    settled = set(past)
+    changed = [
+        row if row in settled else row._replace(high=row.high * 1.5, close=row.close * 1.5, volume=7.0) for row in rows
     ]
 
-    done, _ = compute(whole, poisoned, symbols, step, five)
-    prefix, inside = compute(whole, past, symbols, step, five)
+    done, _ = compute(whole, changed, symbols, step, intervals, hours)
+    prefix, inside = compute(whole, past, symbols, step, intervals, hours)
 
     assert found_running(done)[: len(inside)] == found_running(prefix)
-    whole_windows = [row for row in found_derived(prefix, five).get("15m", []) if row[-1] <= cut]
-    assert [row for row in found_derived(done, five).get("15m", []) if row[-1] <= cut] == whole_windows
+    for interval in ("15m", "1d"):
+        then = [row for row in found_derived(prefix, intervals).get(interval, []) if row[-1] <= now]
+        assert [row for row in found_derived(done, intervals).get(interval, []) if row[-1] <= now] == then
+
+
+def test_a_daily_bar_of_extended_hours_is_known_when_they_are_over():
+    whole = session(60)
+    rows = [Row(OPEN + t * MINUTE, "A", 10.0, 10.0 + t, 9.0, 10.0, 1.0) for t in (-5, 0, 59, 61)]
+    day = Interval.parse("1d")
+
+    regular, _ = compute(whole, rows, ["A"], MINUTE, [day])
+    extended, _ = compute(whole, rows, ["A"], MINUTE, [day], "extended")
+
+    assert found_derived(regular, [day])["1d"] == [
+        (OPEN, "A", 10.0, 69.0, 9.0, 10.0, 2.0, 2, 60, False, whole.close_at)
+    ]
+    assert found_derived(extended, [day])["1d"] == [
+        (OPEN, "A", 10.0, 71.0, 9.0, 10.0, 4.0, 4, 60, False, whole.over_at)
+    ]
+
+
+def test_a_source_bar_that_the_close_does_not_cut_keeps_its_window_open():
+    whole, five, ten = session(31), Interval.parse("5m"), Interval.parse("10m")
+    rows = [Row(OPEN + 30 * MINUTE, "A", 10.0, 11.0, 9.0, 10.0, 1.0)]
+
+    regular, _ = compute(whole, rows, ["A"], five.us, [ten])
+    extended, _ = compute(whole, rows, ["A"], five.us, [ten], "extended")
+
+    assert [row[-1] for row in found_derived(regular, [ten])["10m"]] == [OPEN + 31 * MINUTE]
+    assert [row[-1] for row in found_derived(extended, [ten])["10m"]] == [OPEN + 35 * MINUTE]
 
 
 @given(generated())

@@ -13,19 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from hypothesis import assume, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backtester.cli.verify import command
 from backtester.data.run_dir import RunDir
 from backtester.errors import VerificationError
-from backtester.features.intraday import derived_table, gaps_table, run_pass, running_table, summary_table
-from backtester.interval import Interval
 from backtester.results import verify as subject
 from backtester.results.views import sql_files
 from backtester.schema import SESSION_TABLES
-from tests.sessions import MINUTE, generated
-from tests.sessions import table as bars_of
 
 DAY = date(2025, 7, 3)
 CHECKS = [file.name for file in sql_files("checks")]
@@ -405,34 +401,6 @@ def test_first_unsorted_agrees_with_comparing_neighbours(rows: list[tuple[int, s
     slow = next((i for i in range(1, len(ordered)) if not ordered[i] > ordered[i - 1]), None)
 
     assert subject.first_unsorted(keys) == slow
-
-
-@pytest.mark.parametrize("hours", ["regular", "extended"])
-@settings(max_examples=max(settings().max_examples // 6, 1))
-@given(generated())
-def test_no_check_fires_on_what_the_pass_computes(hours: str, drawn: Any) -> None:
-    session, rows, symbols, step = drawn
-    assume(step == MINUTE or session.break_start_at is None)  # no exchange has a break that its bars do not divide
-    # Generated opens and closes may lie a cent below the low, which no store would take.
-    bars, _ = bars_of([row for row in rows if row.low <= min(row.open, row.close)], symbols)
-    source = Interval.parse(f"{step // MINUTE}m")
-    derived = [Interval.parse(text) for text in ("5m", "15m", "1d") if source.divides(Interval.parse(text))]
-    done = run_pass(bars, session, interval=source, derived=derived, hours=hours)
-    streams = [
-        {"symbol": symbol, "interval": str(interval), "source": str(source), "reason": None}
-        | {"stream": "STREAMED" if interval == source else "GENERATED"}
-        for symbol in symbols
-        for interval in (source, *derived)
-    ]
-    tables = {
-        "running": running_table(done),
-        "derived_bars": derived_table(done, derived),
-        "gaps": gaps_table(done),
-        "session_summary": summary_table(done, session),
-        "streams": pa.Table.from_pylist(streams, schema=SESSION_TABLES["streams"]),
-    }
-
-    assert subject.session_violations(tables, session.date, interval=str(source), hours=hours) == []
 
 
 def test_every_sorted_table_has_its_keys() -> None:

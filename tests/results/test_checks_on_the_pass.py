@@ -1,0 +1,70 @@
+"""The checks held against the pass itself: none fires on what it computes, each rule of time on what it must not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import assume, given, settings
+
+from backtester.data.calendar import Session
+from backtester.features.intraday import derived_table, gaps_table, run_pass, running_table, summary_table
+from backtester.interval import Interval
+from backtester.results.verify import session_violations
+from backtester.schema import SESSION_TABLES
+from tests.reference import Row
+from tests.sessions import MINUTE, OPEN, generated
+from tests.sessions import session as session_of
+from tests.sessions import table as bars_of
+
+
+def pass_tables(
+    session: Session, rows: list[Row], symbols: list[str], source: Interval, hours: str
+) -> dict[str, pa.Table]:
+    """What a session commits of its pass: derived 5m, 15m and 1d."""
+    bars, _ = bars_of(rows, symbols)
+    derived = [Interval.parse(text) for text in ("5m", "15m", "1d") if source.divides(Interval.parse(text))]
+    done = run_pass(bars, session, interval=source, derived=derived, hours=hours)
+    streams = [
+        {"symbol": symbol, "interval": str(interval), "source": str(source), "reason": None}
+        | {"stream": "STREAMED" if interval == source else "GENERATED"}
+        for symbol in symbols
+        for interval in (source, *derived)
+    ]
+    return {
+        "running": running_table(done),
+        "derived_bars": derived_table(done, derived),
+        "gaps": gaps_table(done),
+        "session_summary": summary_table(done, session),
+        "streams": pa.Table.from_pylist(streams, schema=SESSION_TABLES["streams"]),
+    }
+
+
+@pytest.mark.parametrize("hours", ["regular", "extended"])
+@settings(max_examples=max(settings().max_examples // 6, 1))
+@given(generated())
+def test_no_check_fires_on_what_the_pass_computes(hours: str, drawn: Any) -> None:
+    session, rows, symbols, step = drawn
+    assume(step == MINUTE or session.break_start_at is None)  # no exchange has a break that its bars do not divide
+    source = Interval.parse(f"{step // MINUTE}m")
+    tables = pass_tables(session, rows, symbols, source, hours)
+
+    assert session_violations(tables, session.date, interval=str(source), hours=hours) == []
+
+
+def test_a_daily_bar_of_extended_hours_must_not_be_known_at_the_close(edit: Any) -> None:
+    session = session_of(60)
+    rows = [Row(OPEN + t * MINUTE, "A", 10.0, 11.0, 9.0, 10.0, 1.0) for t in range(-5, 70)]
+    tables = pass_tables(session, rows, ["A"], Interval.parse("1m"), "extended")
+    ask = partial(session_violations, interval="1m", hours="extended")
+    early = edit(
+        tables["derived_bars"], {"interval": "1d"}, known_at=datetime.fromtimestamp(session.close_at / 1e6, UTC)
+    )
+
+    assert ask(tables, session.date) == []
+    assert [text.partition(":")[0] for text in ask(tables | {"derived_bars": early}, session.date)] == [
+        "derived_known_at"
+    ]
