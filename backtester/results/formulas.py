@@ -169,7 +169,7 @@ def _tail_metrics(percent: int) -> list[Metric]:
 def _flag_metrics(name: str, flags: tuple[str, ...]) -> list[Metric]:
     """P&L of the trades that a flagged fill touched, and their share."""
     words = f"trades, open ones at mark, with a fill that is {' or '.join(flags).replace('_', ' ')}"
-    share = f"sum of |pnl| of {words} / sum of |pnl| of all trades"
+    share = f"sum of abs(pnl) of {words} / sum of abs(pnl) of all trades"
     return [
         Metric(f"pnl_{name}", "quote", f"sum of pnl of {words}", partial(_flagged_pnl, flags=flags)),
         Metric(f"pnl_share_{name}", "frac", share, partial(_flagged_share, flags=flags)),
@@ -217,7 +217,7 @@ RETURNS = [
     Metric(
         "calmar",
         "ratio",
-        "annualised_return / |max_drawdown|",
+        "annualised_return / abs(max_drawdown)",
         lambda f: of.over_drawdown(annualised(f), f.session_fall.depth_frac),
         "Young 1991, over the whole run; empyrical",
     ),
@@ -235,7 +235,7 @@ RETURNS = [
     Metric(
         "tail_ratio",
         "ratio",
-        "|percentile(r, 95)| / |percentile(r, 5)|",
+        "abs(percentile(r, 95)) / abs(percentile(r, 5))",
         lambda f: of.tail_ratio(f.returns),
         "empyrical",
     ),
@@ -283,7 +283,7 @@ TRADES = [
     Metric(
         "profit_factor",
         "ratio",
-        "sum of pnl > 0 / |sum of pnl < 0|",
+        "sum of pnl > 0 / abs(sum of pnl < 0)",
         lambda f: trade_stats.profit_factor(f.closed.pnl),
     ),
     Metric("expectancy", "quote", "mean(pnl)", lambda f: trade_stats.average(f.closed.pnl, "closed trade")),
@@ -349,7 +349,9 @@ QUALITY = [
         lambda f: _base(f) + _moved(f, "best_price"),
     ),
     Metric("ambiguous_fills", "fills", "fills a bar does not decide", lambda f: int(f.fills.ambiguous.sum())),
-    Metric("pnl_share_assumed", "ratio", "(pnl_best - pnl_worst) / |pnl|; above 1 where the band is wider", _assumed),
+    Metric(
+        "pnl_share_assumed", "ratio", "(pnl_best - pnl_worst) / abs(pnl); above 1 where the band is wider", _assumed
+    ),
     *_flag_metrics("ambiguous", ("ambiguous",)),
     *_flag_metrics("gap_adjacent", ("gap_adjacent",)),
     *_flag_metrics("stale", ("stale",)),

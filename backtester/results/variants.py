@@ -54,7 +54,7 @@ EMPYRICAL = [
             (
                 "calmar",
                 "ratio",
-                "annualised_return@empyrical / |max_drawdown|",
+                "annualised_return@empyrical / abs(max_drawdown)",
                 lambda f: of.over_drawdown(peers.yearly(f), f.session_fall.depth_frac),
             ),
             (
@@ -76,7 +76,7 @@ QUANTSTATS = [
             (
                 "profit_factor",
                 "ratio",
-                "sum of r > 0 / |sum of r < 0| over sessions",
+                "sum of r > 0 / abs(sum of r < 0) over sessions",
                 lambda f: trade_stats.profit_factor(f.returns),
             ),
             (
@@ -111,7 +111,7 @@ LEAN = _family(
         (
             "sortino",
             "ratio",
-            "((1 + mean(r))^252 - 1 - risk_free) / (deviation(r < 0, ddof 1) x sqrt(252)), first session left out",
+            "as sharpe@lean with deviation(r < 0, ddof 1), over falling sessions alone; 0 where that is 0",
             peers.lean_sortino,
         ),
         ("annualised_return", "frac", "(1 + total_return)^(365 / elapsed_days) - 1", peers.lean_compounding),
@@ -133,13 +133,13 @@ LEAN = _family(
         (
             "profit_factor",
             "ratio",
-            "sum of pnl > 0 / |sum of pnl < 0|; 10 without a loss",
+            "sum of pnl > 0 / abs(sum of pnl < 0); 10 without a loss",
             lambda f: trade_stats.profit_factor(f.closed.pnl, no_loss=peers.LEAN_NO_LOSS),
         ),
         (
             "expectancy",
             "ratio",
-            "win rate x mean win / |mean loss| - loss rate, trades over the capital before them; pnl 0 is a loss",
+            "win rate x mean win / abs(mean loss) - loss rate, trades over the capital before them; pnl 0 is a loss",
             lambda f: trade_stats.lean_expectancy(f.closed.pnl, f.terms.capital),
         ),
     ],
@@ -176,11 +176,11 @@ VECTORBT = _family(
         (
             "calmar",
             "ratio",
-            "annualised_return@vectorbt / |max_drawdown@vectorbt|",
+            "annualised_return@vectorbt / abs(max_drawdown@vectorbt)",
             lambda f: of.over_drawdown(peers.vectorbt_yearly(f), peers.fall_without_start(f.bar_equity)),
         ),
         ("exposure", "frac", "max(gross exposure / equity) over bars", lambda f: float(gross(f).max())),
-        ("expectancy", "quote", "win rate x mean win - (1 - win rate) x |mean loss|", peers.money_expectancy),
+        ("expectancy", "quote", "win rate x mean win - (1 - win rate) x abs(mean loss)", peers.money_expectancy),
     ],
 )
 
@@ -226,14 +226,14 @@ BACKTESTING = _family(
         (
             "calmar",
             "ratio",
-            "annualised_return / |max_drawdown|, both @backtesting.py",
+            "annualised_return / abs(max_drawdown), both @backtesting.py",
             lambda f: of.over_drawdown(peers.compounding_yearly(f), peers.fall_without_start(f.bar_equity)),
         ),
         ("beta", "ratio", "cov / var of log returns, first session left out", peers.log_beta),
         (
             "profit_factor",
             "ratio",
-            "sum of return_frac > 0 / |sum of return_frac < 0|",
+            "sum of return_frac > 0 / abs(sum of return_frac < 0)",
             lambda f: trade_stats.profit_factor(f.closed.return_frac),
         ),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -400,3 +401,13 @@ def test_ids_are_unique_and_variants_name_their_library() -> None:
     assert {row["variant"] for row in rows.values()} > {"", "lean", "vectorbt", "empyrical", "backtesting.py"}
     assert all(row["id"] == "@".join(filter(None, (row["metric"], row["variant"]))) for row in rows.values())
     assert all(row["formula"] and row["unit"] for row in rows.values())
+
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_every_metric_is_documented_with_its_formula(name: str) -> None:
+    metric = REGISTRY[name]
+
+    assert f"| `{name}` | {metric.unit} | {metric.formula} |" in DOCUMENT
