@@ -6,12 +6,17 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from backtester.errors import OutputError, OwnedError
+from backtester.errors import OutputError, OwnedError, StoreError
+
+_SEAL = re.compile(rb'"seal": "([0-9a-f]{64})"')
+_NO_SEAL = b'"seal": "%s"' % (b"0" * 64)
 
 
 def write_whole(path: Path, content: bytes | memoryview, *, sync: bool) -> None:
@@ -71,6 +76,32 @@ def sha256_of(path: Path) -> str:
 def canonical_json(value: object) -> bytes:
     """The one way this project writes a value as JSON: sorted keys, no NaN, a newline at the end."""
     return (json.dumps(value, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
+def sealed_json(value: dict[str, Any]) -> bytes:
+    """An object as canonical JSON that vouches for itself: `seal` is the digest of its bytes with a seal of zeros."""
+    content = canonical_json({**value, "seal": "0" * 64})
+    return content.replace(_NO_SEAL, b'"seal": "%s"' % sha256(content).encode(), 1)
+
+
+def read_sealed(path: Path, *, remedy: str) -> dict[str, Any]:
+    """What `sealed_json` wrote; StoreError, ending in `remedy`, if a byte of it is different now."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path}: not readable ({error.strerror or error}); {remedy}") from error
+    seal = _SEAL.search(content)
+    if seal is None:
+        raise StoreError(f"{path}: holds no seal, so it is damaged or of an earlier version; {remedy}")
+    if sha256(content[: seal.start()] + _NO_SEAL + content[seal.end() :]).encode() != seal[1]:
+        raise StoreError(f"{path}: damaged (its seal is not that of its content); {remedy}")
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path}: not readable as JSON ({error}); {remedy}") from error
+    if not isinstance(value, dict):
+        raise StoreError(f"{path}: holds a {type(value).__name__}, expected an object; {remedy}")
+    return value
 
 
 @contextmanager

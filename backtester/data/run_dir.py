@@ -13,15 +13,18 @@ Everything but log/ is a function of config, inputs and code: the same bytes whe
 
 from __future__ import annotations
 
-import json
+import tomllib
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
-from backtester.data.durable import canonical_json, sha256, sha256_of, write_whole
+from backtester.data.durable import read_sealed, sealed_json, sha256, sha256_of, write_whole
 from backtester.errors import StoreError, UsageError
+from backtester.schema import SESSION_TABLES
 
 FORMAT = 1
+REMEDY = "`run` with its config computes it again"
 
 
 class TableFile(TypedDict):
@@ -42,7 +45,10 @@ class Record(TypedDict):
 
 
 class Manifest(TypedDict):
-    """The whole run; `sessions` maps each session to the sha256 of its record, `inputs` each to its input digest."""
+    """The whole run; `sessions` maps each session to the sha256 of its record, `inputs` each to its input digest.
+
+    config  the sha256 of config.toml
+    """
 
     format: int
     run_id: str
@@ -56,6 +62,7 @@ class Manifest(TypedDict):
     failed: int
     versions: dict[str, str]
     code: str
+    config: str
     sessions: dict[str, str]
     inputs: dict[str, str]
     tables: dict[str, int]
@@ -104,31 +111,72 @@ class RunDir:
         """The file of one table and session."""
         return self.root / "tables" / table / f"session={session}" / "part-0.parquet"
 
+    def settings(self) -> dict[str, Any]:
+        """The [run] section of the resolved config."""
+        try:
+            settings = tomllib.loads(self.config_path.read_text(encoding="utf-8")).get("run", {})
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{self.config_path}: not readable as TOML ({error}); {REMEDY}") from error
+        if not isinstance(settings, dict):
+            raise StoreError(f"{self.config_path}: run is a {type(settings).__name__}, expected a section; {REMEDY}")
+        return settings
+
     def manifest(self) -> Manifest | None:
-        """The manifest, or None while the run is unfinished."""
-        if not self.manifest_path.is_file():
+        """The manifest, None while the run is unfinished; StoreError if it is not the one that was written."""
+        path = self.manifest_path
+        if not path.is_file():
             return None
-        manifest: Manifest = _read_json(self.manifest_path)
-        if manifest.get("format") != FORMAT:
-            raise StoreError(f"{self.manifest_path}: format {manifest.get('format')!r}; this version reads {FORMAT}")
-        return manifest
+        found = read_sealed(path, remedy=REMEDY)
+        if found.get("format") != FORMAT:
+            raise StoreError(f"{path}: format {found.get('format')!r}; this version reads {FORMAT}")
+        for key, kind in _MANIFEST_TYPES.items():
+            if type(found.get(key)) is not kind:
+                raise StoreError(f"{path}: {key} is {found.get(key)!r}, expected {kind.__name__}; {REMEDY}")
+        for key, kind in (("sessions", str), ("inputs", str), ("versions", str), ("tables", int)):
+            if any(type(value) is not kind for value in found[key].values()):
+                raise StoreError(f"{path}: {key} holds other values than {kind.__name__}; {REMEDY}")
+        return cast(Manifest, found)
 
     def sessions(self) -> list[str]:
         """The sessions with a commit record, in order; of a finished run, those its manifest lists."""
         manifest = self.manifest()
-        if manifest is not None:
-            return sorted(manifest["sessions"])
-        return sorted(path.stem for path in (self.root / "sessions").glob("*.json"))
+        names = [path.stem for path in (self.root / "sessions").glob("*.json")] if manifest is None else None
+        found = sorted(manifest["sessions"] if manifest is not None else names or [])
+        for name in found:
+            if not _is_iso_date(name):
+                raise StoreError(f"{self.root}: session {name!r} is not a date; expected YYYY-MM-DD, remove its record")
+        return found
 
     def record(self, session: str) -> Record:
-        """The commit record of a session; StoreError if it is missing or torn."""
-        record: Record = _read_json(self.record_path(session))
-        return record
+        """The commit record of a session; StoreError if it is missing, damaged or points elsewhere than its tables."""
+        path = self.record_path(session)
+        found = read_sealed(path, remedy=REMEDY)
+        tables = found.get("tables")
+        counts = [found.get("bars"), found.get("failed")]
+        if found.get("session") != session or not isinstance(tables, dict) or not all(map(_is_count, counts)):
+            raise StoreError(f"{path}: not the commit record of {session}; {REMEDY}")
+        for table, file in tables.items():
+            expected = self.table_path(table, session).relative_to(self.root).as_posix()
+            stated = file.get("path") if isinstance(file, dict) else file
+            if table not in SESSION_TABLES or stated != expected:
+                raise StoreError(
+                    f"{path}: {table} lies at {stated!r}; expected a table of this version at {expected!r}; {REMEDY}"
+                )
+            if not _is_count(file.get("rows")) or not isinstance(file.get("sha256"), str):
+                raise StoreError(f"{path}: {table} has no count of rows or no digest; {REMEDY}")
+        return cast(Record, found)
+
+    def inside(self, path: Path) -> Path:
+        """`path`, one of the above; StoreError if it is missing, or a link out of the run."""
+        if not path.is_file() or not path.resolve().is_relative_to(self.root.resolve()):
+            raise StoreError(f"{path} is missing, or a link out of its run; `backtester verify` says what else is")
+        return path
 
     def files(self, table: str) -> list[tuple[str, Path]]:
         """(session, file) of every committed part of a table, in session order; nothing else under tables/ counts."""
         records = [(session, self.record(session)) for session in self.sessions()]
-        return [(session, self.root / r["tables"][table]["path"]) for session, r in records if table in r["tables"]]
+        held = [session for session, record in records if table in record["tables"]]
+        return [(session, self.inside(self.table_path(table, session))) for session in held]
 
     def commit(self, session: str, *, bars: int, failed: int, tables: dict[str, tuple[int, memoryview]]) -> None:
         """Write the session's tables ({name: (rows, content)}), then the record without which none of it exists."""
@@ -139,7 +187,11 @@ class RunDir:
             files[name] = {"path": str(path.relative_to(self.root)), "rows": rows, "sha256": sha256(content)}
         record: Record = {"session": session, "bars": bars, "failed": failed, "tables": files}
         # Not synced here: after a loss of power a torn session fails its digests and is computed again.
-        write_whole(self.record_path(session), canonical_json(record), sync=False)
+        write_whole(self.record_path(session), sealed_json({**record}), sync=False)
+
+    def finish(self, manifest: Manifest) -> None:
+        """Write the manifest: the run is finished once it is there."""
+        write_whole(self.manifest_path, sealed_json({**manifest}), sync=True)
 
     def write_flow(self, session: str, content: memoryview) -> None:
         """Keep the flow rows of a session; they are a log, not part of its record."""
@@ -159,19 +211,27 @@ class RunDir:
             return [str(error)]
         found = []
         for table, file in record["tables"].items():
-            path = self.root / file["path"]
-            if not path.is_file():
-                found.append(f"{session}: {table}: {path} is missing")
-            elif (digest := sha256_of(path)) != file["sha256"]:
-                found.append(f"{session}: {table}: {path} is {digest[:12]}, its record says {file['sha256'][:12]}")
+            try:
+                path = self.inside(self.table_path(table, session))
+                digest = sha256_of(path)
+            except (StoreError, OSError) as error:
+                found.append(f"{session}: {table}: {error}")
+            else:
+                if digest != file["sha256"]:
+                    found.append(f"{session}: {table}: {path} is {digest[:12]}, its record says {file['sha256'][:12]}")
         return found
 
     def manifest_damage(self) -> list[str]:
-        """What the manifest says of the records that they do not; empty when they agree."""
-        manifest = self.manifest()
+        """What the manifest says of the config and the records that they do not; empty when they agree."""
+        try:
+            manifest = self.manifest()
+        except StoreError as error:
+            return [str(error)]
         if manifest is None:
             return [f"{self.manifest_path} is missing: the run did not finish; resume it with `run --resume`"]
         found = []
+        if not self.config_path.is_file() or sha256_of(self.config_path) != manifest["config"]:
+            found.append(f"{self.config_path} is not the config the manifest lists; {REMEDY}")
         for session, digest in manifest["sessions"].items():
             path = self.record_path(session)
             if not path.is_file():
@@ -181,8 +241,20 @@ class RunDir:
         return found
 
 
-def _read_json(path: Path) -> Any:
+# What readers of a manifest count on; bool is no int here.
+_MANIFEST_TYPES: dict[str, type] = {
+    **dict.fromkeys(("run_id", "name", "exchange", "interval", "start", "end", "code", "config"), str),
+    **dict.fromkeys(("symbols", "bars", "failed"), int),
+    **dict.fromkeys(("versions", "sessions", "inputs", "tables"), dict),
+}
+
+
+def _is_iso_date(text: str) -> bool:
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: not readable as JSON ({error}); `run --resume` computes it again") from error
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0

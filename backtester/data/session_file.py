@@ -53,6 +53,20 @@ class Layout:
     symbols: list[str]  # sorted; the file's dictionary
     symbol_rows: list[int]
     symbol_digests: list[str]  # XXH3 of the symbol's timestamps, then its five columns
+    presence_digest: str  # XXH3 of the presence grid
+
+    def is_possible(self) -> bool:
+        """False for a layout that no file can have, which only a forged catalog holds."""
+        lists = (self.symbols, self.symbol_rows, self.symbol_digests)
+        return (
+            type(self.rows) is int
+            and 0 <= self.rows <= MAX_ROWS
+            and set(self.columns) == set(COLUMNS)
+            and all(offset >= 0 for offset, _ in self.columns.values())
+            and all(type(each) is list and len(each) == len(self.symbols) for each in lists)
+            and all(type(name) is str for name in self.symbols)
+            and all(type(rows) is int for rows in self.symbol_rows)
+        )
 
 
 def encode(bars: pa.Table) -> tuple[memoryview, memoryview, Layout]:
@@ -83,7 +97,9 @@ def encode(bars: pa.Table) -> tuple[memoryview, memoryview, Layout]:
         _symbol_digest(timestamps[rows], [column[rows] for column in values]) for rows in np.split(order, ends[:-1])
     ]
     counts = np.diff(ends, prepend=0).tolist()
-    return content, _presence(timestamps, codes, len(symbols)), Layout(len(codes), columns, symbols, counts, digests)
+    presence = _presence(timestamps, codes, len(symbols))
+    layout = Layout(len(codes), columns, symbols, counts, digests, xxhash.xxh3_64_hexdigest(presence))
+    return content, presence, layout
 
 
 def read_all(path: Path, layout: Layout) -> pa.Table:
@@ -110,14 +126,20 @@ def read_symbols(path: Path, presence_path: Path, layout: Layout, symbols: list[
     if not symbols:
         return bars_table(np.empty(0, np.int64), np.empty(0, np.int32), [], [np.empty(0)] * len(COLUMNS))
     codes = [bisect_left(layout.symbols, symbol) for symbol in symbols]
-    labels, bits = _read_presence(presence_path, len(layout.symbols))
+    labels, bits = _read_presence(presence_path, layout)
     found = [_rows_of(bits, code) for code in codes]
     if any(rows.size and int(rows[-1]) >= layout.rows for _, rows in found):
         raise StoreError(f"{presence_path}: damaged (a row beyond {layout.rows}); import its source again")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        columns = [np.frombuffer(mapped, np.float64, layout.rows, layout.columns[name][0]) for name in COLUMNS]
-        values = [[column[rows] for column in columns] for _, rows in found]
-        del columns
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            # Asked before any array is made: a mapping that arrays look into cannot be closed.
+            if max(offset for offset, _ in layout.columns.values()) + 8 * layout.rows > len(mapped):
+                raise ValueError(f"{len(mapped)} bytes")
+            columns = [np.frombuffer(mapped, np.float64, layout.rows, layout.columns[name][0]) for name in COLUMNS]
+            values = [[column[rows] for column in columns] for _, rows in found]
+            del columns
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: missing or cut short ({error}); import its source again") from error
     timestamps = [labels[at] for at, _ in found]
     for code, own, times in zip(codes, values, timestamps, strict=True):
         if _symbol_digest(times, own) != layout.symbol_digests[code]:
@@ -129,10 +151,10 @@ def read_symbols(path: Path, presence_path: Path, layout: Layout, symbols: list[
     return bars_table(np.concatenate(timestamps)[order], position[order], symbols, merged)
 
 
-def read_presence(path: Path, symbols: int) -> tuple[Int64, Bool]:
+def read_presence(path: Path, layout: Layout) -> tuple[Int64, Bool]:
     """The labels of a session file, and which of its symbols has a bar at which, [labels, symbols]."""
-    labels, bits = _read_presence(path, symbols)
-    return labels, np.unpackbits(bits, axis=1, count=symbols).view(np.bool_)
+    labels, bits = _read_presence(path, layout)
+    return labels, np.unpackbits(bits, axis=1, count=len(layout.symbols)).view(np.bool_)
 
 
 def bars_table(timestamps: Int64, codes: Int32, symbols: list[str], values: list[Float64]) -> pa.Table:
@@ -191,12 +213,16 @@ def _presence(timestamps: Int64, codes: Int32, symbols: int) -> memoryview:
     return memoryview(head.tobytes() + labels.tobytes() + np.packbits(grid, axis=1).tobytes())
 
 
-def _read_presence(path: Path, symbols: int) -> tuple[Int64, npt.NDArray[np.uint8]]:
+def _read_presence(path: Path, layout: Layout) -> tuple[Int64, npt.NDArray[np.uint8]]:
     try:
         content = path.read_bytes()
+        if xxhash.xxh3_64_hexdigest(content) != layout.presence_digest:
+            raise ValueError("its digest differs")
         count = int.from_bytes(content[:8], "little")
         labels = np.frombuffer(content, dtype=np.int64, count=count, offset=8)
-        bits = np.frombuffer(content, dtype=np.uint8, offset=8 + 8 * count).reshape(count, (symbols + 7) // 8)
+        bits = np.frombuffer(content, dtype=np.uint8, offset=8 + 8 * count).reshape(
+            count, (len(layout.symbols) + 7) // 8
+        )
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: damaged ({error}); import its source again") from error
     return labels, bits

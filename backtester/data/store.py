@@ -27,13 +27,23 @@ import pyarrow.parquet as pq
 
 from backtester.arrays import Bool, Float64, Int32, Int64
 from backtester.data.columns import dictionary, flags, text, view_of
-from backtester.data.durable import canonical_json, owned, sha256, sha256_of, sweep_temporaries, write_whole
+from backtester.data.durable import (
+    canonical_json,
+    owned,
+    read_sealed,
+    sealed_json,
+    sha256,
+    sha256_of,
+    sweep_temporaries,
+    write_whole,
+)
 from backtester.data.session_file import COLUMNS, Layout, bars_table, encode, read_all, read_presence, read_symbols
 from backtester.errors import StoreError
 from backtester.interval import Interval
 from backtester.schema import BARS, QUARANTINE
 
 FORMAT = 1
+REMEDY = "import its source again"
 # A partial read touches the chosen rows of every page; from this share of the symbols on, reading it all is faster.
 PARTIAL_SHARE = 0.1
 
@@ -86,9 +96,7 @@ class Store:
         """StoreError if `root` is something else than a store of this format."""
         path = self.root / "store.json"
         if path.is_file():
-            found = _read_json(path).get("format")
-            if found != FORMAT:
-                raise StoreError(f"{path}: format {found!r}; this version reads {FORMAT}")
+            _require_format(path)
         elif self.root.exists() and any(p.name != ".owner" for p in self.root.iterdir()):
             raise StoreError(f"{self.root} is neither a store nor empty; name a new directory or one made by `import`")
 
@@ -137,7 +145,7 @@ class Store:
 
     def count_bars(self, entry: Entry, symbols: list[str], labels: Int64) -> Int32:
         """How many of `labels` (sorted) each symbol has a bar at, from the presence grid alone."""
-        stored, present = read_presence(entry.presence_path, len(entry.layout.symbols))
+        stored, present = read_presence(entry.presence_path, entry.layout)
         counts = present[np.isin(stored, labels)].sum(axis=0, dtype=np.int32)
         position = {symbol: index for index, symbol in enumerate(entry.layout.symbols)}
         own = [counts[position[symbol]] if symbol in position else 0 for symbol in symbols]
@@ -203,7 +211,7 @@ class Store:
         entry = Entry(exchange, str(interval), session, folder, sha256(content), len(content), sources, layout)
         write_whole(entry.path, content, sync=True)
         write_whole(entry.presence_path, presence, sync=True)
-        write_whole(folder / "entry.json", canonical_json(_entry_json(entry)), sync=True)
+        write_whole(folder / "entry.json", sealed_json(_entry_json(entry)), sync=True)
         for stale in folder.glob("bars-*"):
             if stale not in (entry.path, entry.presence_path):
                 stale.unlink()
@@ -291,6 +299,7 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
         "symbols": layout.symbols,
         "symbol_rows": layout.symbol_rows,
         "symbol_digests": layout.symbol_digests,
+        "presence_digest": layout.presence_digest,
     }
 
 
@@ -298,20 +307,28 @@ def _read_entry(folder: Path, exchange: str, interval: Interval, session: date) 
     path = folder / "entry.json"
     if not path.is_file():
         return None
-    found = _read_json(path)
+    found = read_sealed(path, remedy=REMEDY)
     try:
         columns = {name: (int(offset), str(digest)) for name, (offset, digest) in found["columns"].items()}
-        layout = Layout(found["rows"], columns, found["symbols"], found["symbol_rows"], found["symbol_digests"])
+        kept = (found[name] for name in ("symbols", "symbol_rows", "symbol_digests", "presence_digest"))
+        layout = Layout(found["rows"], columns, *kept)
+        own = (found["exchange"], found["interval"], found["session"])
+        if own != (exchange, str(interval), session.isoformat()):
+            raise ValueError(f"it is the entry of {own}")
+        if not layout.is_possible():
+            raise ValueError("its columns or symbols are not those of a session")
         return Entry(
             exchange, str(interval), session, folder, found["sha256"], found["bytes"], found["sources"], layout
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{path}: not a catalog entry ({error!r}); import its source again") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(f"{path}: not a catalog entry ({error!r}); {REMEDY}") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _require_format(path: Path) -> None:
     try:
-        value: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: not readable as JSON ({error}); import its source again") from error
-    return value
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise StoreError(f"{path}: not readable as JSON ({error}); {REMEDY}") from error
+    found = value.get("format") if isinstance(value, dict) else value
+    if type(found) is not int or found != FORMAT:
+        raise StoreError(f"{path}: format {found!r}; this version reads {FORMAT}")

@@ -64,11 +64,11 @@ class Report:
 
 def verify(run: RunDir) -> Report:
     """Prove a run; whatever is wrong is in the report, and sessions with damaged files are left out of the checks."""
+    damage = run.manifest_damage()
     try:
-        damage = run.manifest_damage()
         sessions = run.sessions()
-    except (BacktestError, KeyError, TypeError, AttributeError) as error:
-        return Report(0, 0, [f"{run.manifest_path}: not a manifest of this version ({error})"], [])
+    except BacktestError as error:
+        return Report(0, 0, damage or [str(error)], [])
     committed: dict[str, Record] = {}
     order = Check("file_order", f"the rows of a file rise strictly by its keys ({_sort_keys()}).")
     files = 0
@@ -82,7 +82,12 @@ def verify(run: RunDir) -> Report:
             if record and not found:
                 committed[session] = record
     damage += _total_damage(run, committed) if len(committed) == len(sessions) else []
-    return Report(len(sessions), files, damage, [order, *run_checks(run, committed)])
+    try:
+        checks = run_checks(run, committed)
+    except BacktestError as error:
+        # The config says what the checks hold the numbers against.
+        return Report(len(sessions), files, [*damage, str(error)], [order])
+    return Report(len(sessions), files, damage, [order, *checks])
 
 
 def _sort_keys() -> str:
@@ -93,7 +98,7 @@ def _session_damage(run: RunDir, session: str) -> tuple[Record | None, list[str]
     """The record, None if it is none; what is wrong with it and its files; and the rows that are out of order."""
     unsorted: list[dict[str, Any]] = []
     try:
-        record = views.record_of(run, session)
+        record = run.record(session)
     except BacktestError as error:
         return None, [str(error)], unsorted
     found = run.damage(session)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -136,28 +135,8 @@ def read_by(sql: str) -> set[str]:
 
 
 def records(run: RunDir) -> dict[str, Record]:
-    """The commit record of every session, in order; StoreError for one that is torn or points outside its run."""
-    return {session: record_of(run, session) for session in run.sessions()}
-
-
-def record_of(run: RunDir, session: str) -> Record:
-    """The commit record of one session; StoreError unless every file it names lies where its table's files lie."""
-    try:
-        date.fromisoformat(session)
-    except ValueError as error:
-        raise StoreError(f"{run.root}: session {session!r} is not a date; expected YYYY-MM-DD") from error
-    record = run.record(session)
-    path = run.record_path(session)
-    try:
-        found = {table: file["path"] for table, file in record["tables"].items()}
-        _ = [int(record["bars"]), int(record["failed"]), *(int(file["rows"]) for file in record["tables"].values())]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(f"{path}: not a commit record ({error!r}); `run --resume` computes it again") from error
-    for table, stated in found.items():
-        expected = run.table_path(table, session).relative_to(run.root).as_posix()
-        if table not in SESSION_TABLES or stated != expected:
-            raise StoreError(f"{path}: {table} lies at {stated!r}; expected a table of this version at {expected!r}")
-    return record
+    """The commit record of every session, in order; StoreError for one that is damaged or points outside its run."""
+    return {session: run.record(session) for session in run.sessions()}
 
 
 def connect(resources: Resources) -> duckdb.DuckDBPyConnection:
@@ -231,8 +210,7 @@ def table_schema(table: str) -> pa.Schema:
 def _dataset(run: RunDir, committed: dict[str, Record], table: str) -> ds.FileSystemDataset:
     """The committed files of one table, from their records: no directory is listed and no path is taken apart."""
     if table == "flow":
-        paths = {session: run.flow_path(session) for session in committed}
-        paths = {session: path for session, path in paths.items() if path.is_file()}
+        paths = {session: run.flow_path(session) for session in committed if run.flow_path(session).is_file()}
     else:
         paths = {s: run.table_path(table, s) for s, record in committed.items() if table in record["tables"]}
     # Page checksums are verified here because nothing else does: DuckDB and Polars read a flipped bit as data.
@@ -240,24 +218,21 @@ def _dataset(run: RunDir, committed: dict[str, Record], table: str) -> ds.FileSy
     parquet = ds.ParquetFileFormat(default_fragment_scan_options=options)
     files = LocalFileSystem()
     run_id = ds.field("run_id") == pa.scalar(run.root.name)
-    inside = run.root.resolve()
     fragments = []
     for session, path in paths.items():
-        if not path.resolve().is_relative_to(inside) or not path.is_file():
-            raise StoreError(f"{path} is missing, or a link out of its run; `backtester verify` says what else is")
         known = (ds.field("session") == pa.scalar(date.fromisoformat(session))) & run_id
-        fragments.append(parquet.make_fragment(str(path), filesystem=files, partition_expression=known))
+        fragments.append(parquet.make_fragment(str(run.inside(path)), filesystem=files, partition_expression=known))
     return ds.FileSystemDataset(fragments, table_schema(table), parquet)
 
 
 def _run_row(run: RunDir, committed: dict[str, Record]) -> pa.Table:
     """The run in one row: its config's [run] section, and its manifest once it has one."""
-    settings = tomllib.loads(run.config_path.read_text(encoding="utf-8")).get("run", {})
+    settings = run.settings()
     manifest = run.manifest()
     row = {
         "run_id": run.root.name,
         **{key: settings.get(key) for key in ("name", "exchange", "hours")},
-        **{key: date.fromisoformat(str(settings[key])) if key in settings else None for key in ("start", "end")},
+        **{key: _day(settings.get(key)) for key in ("start", "end")},
         "is_finished": manifest is not None,
         "sessions": len(committed),
         "symbols": manifest["symbols"] if manifest else None,
@@ -267,7 +242,17 @@ def _run_row(run: RunDir, committed: dict[str, Record]) -> pa.Table:
         "code": manifest["code"] if manifest else None,
         "versions": json.dumps(manifest["versions"], sort_keys=True) if manifest else None,
     }
-    return pa.Table.from_pylist([row], schema=RUNS)
+    try:
+        return pa.Table.from_pylist([row], schema=RUNS)
+    except pa.ArrowException as error:
+        raise StoreError(f"{run.config_path}: not the config of a run ({error})") from error
+
+
+def _day(value: object) -> date | None:
+    try:
+        return None if value is None else date.fromisoformat(str(value))
+    except ValueError:
+        return None
 
 
 def _streamed_interval(run: RunDir, committed: dict[str, Record]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from backtester.data.durable import canonical_json, sha256_of, sync_directory, sync_file, write_whole
+from backtester.data.durable import sha256_of, sync_directory, sync_file
 from backtester.data.run_dir import FORMAT, Manifest, RunDir
 from backtester.run.plan import Plan, code_digest, versions
 
@@ -34,11 +34,12 @@ def finish(plan: Plan, run_dir: RunDir) -> Manifest:
         "failed": sum(record["failed"] for record in records.values()),
         "versions": versions(),
         "code": code_digest(),
+        "config": sha256_of(run_dir.config_path),
         "sessions": {name: sha256_of(run_dir.record_path(name)) for name in names},
         "inputs": plan.inputs,
         "tables": tables,
     }
-    write_whole(run_dir.manifest_path, canonical_json(manifest), sync=True)
+    run_dir.finish(manifest)
     return manifest
 
 

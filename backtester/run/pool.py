@@ -82,6 +82,12 @@ def run_plan(
 def _committed(run_dir: RunDir, *, resume: bool, tell: Callable[[str], None]) -> set[str]:
     """The sessions that are whole; those that are not are named, and computed again."""
     sweep_temporaries(run_dir.root)
+    was_finished = run_dir.manifest_path.is_file()
+    damage = run_dir.manifest_damage() if was_finished else []
+    for problem in damage:
+        tell(f"{problem}; writing the manifest again")
+    if damage:
+        run_dir.manifest_path.unlink()
     whole = set()
     for session in run_dir.sessions():
         damage = run_dir.damage(session)
@@ -89,7 +95,7 @@ def _committed(run_dir: RunDir, *, resume: bool, tell: Callable[[str], None]) ->
             whole.add(session)
         for problem in damage:
             tell(f"{problem}; computing it again")
-    if not resume and run_dir.config_path.is_file() and run_dir.manifest() is None:
+    if not resume and run_dir.config_path.is_file() and not was_finished:
         raise UsageError(
             f"{run_dir.root} is an unfinished run ({len(whole)} sessions committed); add --resume to finish it"
         )

@@ -145,6 +145,92 @@ def test_every_flipped_bit_is_noticed_or_harmless(tmp_path):
         path.write_bytes(content)
 
 
+def test_a_catalog_entry_is_what_was_written_or_refused(tmp_path):
+    add(tmp_path, bars(["A", "B"]))
+    path = Store(tmp_path).entry("XNYS", MINUTE, DAY).folder / "entry.json"
+    content, random = path.read_bytes(), np.random.default_rng(6)
+    others = [b"", b"null", b"3", b"[]", b"{}", b"{", b"[" * 20_000, b"\xff\xfe", content[:-2]]
+    others += [content[: int(at)] for at in random.integers(0, len(content) - 1, 40)]
+    for at, bit in random.integers(0, (len(content), 8), (80, 2)):
+        flipped = bytearray(content)
+        flipped[at] ^= 1 << bit
+        others.append(bytes(flipped))
+
+    for damaged in others:
+        path.write_bytes(damaged)
+        with pytest.raises(StoreError, match="import its source again"):
+            Store(tmp_path).entry("XNYS", MINUTE, DAY)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("rows", "8"),
+        ("rows", -1),
+        ("rows", 10**12),
+        ("symbols", "AB"),
+        ("symbols", ["A"]),
+        ("symbols", [1, 2]),
+        ("symbol_rows", {"A": 4, "B": 4}),
+        ("symbol_digests", None),
+        ("columns", []),
+        ("columns", {"close": [0, "x"]}),
+        ("columns", {"close": 0}),
+        ("session", "2025-07-03"),
+        ("exchange", "XNAS"),
+    ],
+)
+def test_a_forged_catalog_entry_of_wrong_values_is_refused(tmp_path, key, value):
+    add(tmp_path, bars(["A", "B"]))
+    path = Store(tmp_path).entry("XNYS", MINUTE, DAY).folder / "entry.json"
+    found = durable.read_sealed(path, remedy="")
+    path.write_bytes(durable.sealed_json({**found, key: value}))
+
+    with pytest.raises(StoreError, match="not a catalog entry"):
+        Store(tmp_path).entry("XNYS", MINUTE, DAY)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"3", b'{"format": 2}', b'{"format": true}', b'{"format": "1"}'])
+def test_a_store_of_another_format_is_refused(tmp_path, content):
+    add(tmp_path, bars(["A"]))
+    (tmp_path / "store.json").write_bytes(content)
+
+    with pytest.raises(StoreError, match=r"store\.json"):
+        Store(tmp_path)
+
+
+@pytest.mark.parametrize("left", [0.0, 0.01, 0.3])
+def test_a_file_cut_short_or_gone_is_named(tmp_path, left):
+    add(tmp_path, bars(["A", "B"], minutes=30))
+    store = Store(tmp_path)
+    entry = store.entry("XNYS", MINUTE, DAY)
+    for path in (entry.path, entry.presence_path):
+        content = path.read_bytes()
+        path.write_bytes(content[: int(left * len(content))])
+        for read in (store.load, lambda entry: store.load_partial(entry, ["A"])):
+            if path == entry.presence_path and read == store.load:
+                continue  # reads no presence grid
+            with pytest.raises(StoreError, match=path.name):
+                read(entry)
+        assert store.damage(entry)
+        path.unlink()
+        assert store.damage(entry)
+        path.write_bytes(content)
+    assert not store.damage(entry)
+
+
+def test_a_damaged_presence_grid_counts_no_bars(tmp_path):
+    add(tmp_path, bars(["A", "B"]))
+    store = Store(tmp_path)
+    entry = store.entry("XNYS", MINUTE, DAY)
+    content = bytearray(entry.presence_path.read_bytes())
+    content[-1] ^= 0x80
+    entry.presence_path.write_bytes(content)
+
+    with pytest.raises(StoreError, match="its digest differs"):
+        store.count_bars(entry, ["A"], np.array([1_751_463_000_000_000]))
+
+
 @pytest.mark.parametrize("failing", range(1, 5))
 def test_an_interrupted_import_leaves_the_old_session(tmp_path, monkeypatch, failing):
     add(tmp_path, bars(["A"]))

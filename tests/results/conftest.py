@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from backtester.data.durable import canonical_json, sha256_of, write_whole
+from backtester.data.durable import sha256_of, write_whole
 from backtester.data.run_dir import RunDir
 from backtester.schema import FLOW, SESSION_TABLES
 
@@ -241,12 +241,13 @@ def write_run(root: Path, sessions: Iterable[tuple[date, Tables]], *, finished: 
         "failed": failed,
         "versions": {"python": "3.11"},
         "code": "0" * 16,
+        "config": sha256_of(run.config_path),
         "sessions": digests,
         "inputs": dict.fromkeys(digests, "1" * 64),
         "tables": totals,
     }
     if finished:
-        write_whole(run.manifest_path, canonical_json(manifest), sync=False)
+        run.finish(manifest)
     return run
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -14,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backtester.data.run_dir import RunDir
-from backtester.errors import StoreError
 from backtester.results import views as subject
 from backtester.schema import SESSION_TABLES
 
@@ -158,41 +156,6 @@ def test_runs_is_one_row_before_and_after_the_end(small_tables: Any, build_run: 
     assert after[0]["interval"] == "1m"
     assert (after[0]["start"], after[0]["sessions"], after[0]["bars"]) == (FIRST, 2, 108)
     assert json.loads(after[0]["versions"]) == {"python": "3.11"}
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("path", "../../secret.parquet"), ("path", "/etc/passwd"), ("rows", "many"), ("path", None)],
-)
-def test_a_record_cannot_point_out_of_its_run(
-    key: str, value: object, small_tables: Any, build_run: Callable[..., RunDir]
-) -> None:
-    run = build_run(small_tables, finished=False)
-    record = json.loads(run.record_path("2025-07-03").read_text())
-    record["tables"]["gaps"][key] = value
-    run.record_path("2025-07-03").write_text(json.dumps(record))
-
-    with pytest.raises(StoreError, match=r"2025-07-03\.json"):
-        subject.records(run)
-
-
-def test_a_link_out_of_the_run_is_refused(small_tables: Any, build_run: Callable[..., RunDir], tmp_path: Path) -> None:
-    run = build_run(small_tables)
-    path = run.table_path("gaps", "2025-07-03")
-    elsewhere = tmp_path / "elsewhere.parquet"
-    path.rename(elsewhere)
-    path.symlink_to(elsewhere)
-
-    with pytest.raises(StoreError, match="link out of its run"):
-        connected(run)
-
-
-def test_a_session_that_is_no_date_is_refused(small_tables: Any, build_run: Callable[..., RunDir]) -> None:
-    run = build_run(small_tables, finished=False)
-    run.record_path("2025-07-03").rename(run.record_path("session"))
-
-    with pytest.raises(StoreError, match="'session' is not a date"):
-        subject.records(run)
 
 
 def test_only_what_a_view_builds_on_is_needed() -> None:
