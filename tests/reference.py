@@ -18,7 +18,9 @@ class Row(NamedTuple):
 
 
 def expected(segments, step):
-    """The labels at which a bar is expected."""
+    """The labels at which a bar is expected: one, the open, for daily bars."""
+    if step == 86_400_000_000:
+        return [segments[0][0]]
     return [start + k * step for start, end in segments for k in range((end - start) // step)]
 
 

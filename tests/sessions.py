@@ -11,14 +11,21 @@ from backtester.data.calendar import Session
 from backtester.data.session_file import bars_table
 from tests.reference import Row
 
-MINUTE = 60_000_000
+SECOND, MINUTE, DAY = 1_000_000, 60_000_000, 86_400_000_000
+# Each source interval with what it is asked for: its own name, and derived intervals from narrow to wide.
+INTERVALS = {
+    SECOND: ("1s", ["5s", "10s", "15s", "20s", "1d"]),
+    MINUTE: ("1m", ["5m", "10m", "15m", "20m", "1d"]),
+    5 * MINUTE: ("5m", ["10m", "15m", "20m", "1d"]),
+    DAY: ("1d", []),
+}
 OPEN = 1_750_000_020_000_000 // MINUTE * MINUTE
 
 
-def session(minutes, pause=None):
-    """A session of `minutes` from OPEN; `pause` is (start, end) of a break in minutes."""
-    starts, ends = (None, None) if pause is None else (OPEN + pause[0] * MINUTE, OPEN + pause[1] * MINUTE)
-    close = OPEN + minutes * MINUTE
+def session(length, pause=None, unit=MINUTE):
+    """A session of `length` minutes (or other units) from OPEN; `pause` is (start, end) of a break in the same."""
+    starts, ends = (None, None) if pause is None else (OPEN + pause[0] * unit, OPEN + pause[1] * unit)
+    close = OPEN + length * unit
     return Session(dt.date(2025, 6, 16), OPEN, close, starts, ends, False, close + 480 * MINUTE)
 
 
@@ -33,13 +40,14 @@ def table(rows, symbols):
 @st.composite
 def generated(draw):
     """(session, rows in order, symbols, base step in us)."""
-    pause = draw(st.sampled_from([None, (7, 13)]))
-    whole = session(draw(st.sampled_from([20, 31, 45])), pause)
+    step = draw(st.sampled_from(list(INTERVALS)))
+    # Breaks begin and end on the grid of the bars, as every exchange's do; closes need not.
+    pause = draw(st.sampled_from([None, (10, 15) if step == 5 * MINUTE else (7, 13)]))
+    whole = session(draw(st.sampled_from([20, 31, 45])), pause, SECOND if step == SECOND else MINUTE)
     count = draw(st.sampled_from([1, 2, 5, 14, 30]))
     symbols = [f"S{k:02d}" for k in range(count)]
     seed, share = draw(st.integers(0, 2**32 - 1)), draw(st.sampled_from([0.0, 0.02, 0.3, 0.9, 1.0]))
-    outside = draw(st.booleans())
-    step = draw(st.sampled_from([MINUTE, 5 * MINUTE]))
+    outside = draw(st.booleans()) and step != DAY
     random = np.random.default_rng(seed)
     first, last = (OPEN - 3 * step, whole.close_at + 3 * step) if outside else (OPEN, whole.close_at)
     absent = {symbol for symbol in symbols if random.random() < 0.1}

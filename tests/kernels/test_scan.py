@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from backtester.features.intraday import derived_table, gaps_table, run_pass, running_table, summary_table
@@ -13,9 +13,12 @@ from backtester.interval import Interval
 from backtester.kernels import jit
 from tests import reference
 from tests.reference import Row
-from tests.sessions import MINUTE, OPEN, generated, session, table
+from tests.sessions import DAY, INTERVALS, MINUTE, OPEN, generated, session, table
 
-BASES = {MINUTE: Interval.parse("1m"), 5 * MINUTE: Interval.parse("5m")}
+
+def asked(step, texts=None):
+    """The derived intervals a source interval is asked for, those in `texts` only if given."""
+    return [Interval.parse(text) for text in INTERVALS[step][1] if texts is None or text in texts]
 
 
 def us(instant):
@@ -24,7 +27,7 @@ def us(instant):
 
 def compute(whole, rows, symbols, step, derived, hours="regular"):
     bars, ordered = table(rows, symbols)
-    done = run_pass(bars, whole, interval=BASES[step], derived=derived, hours=hours)
+    done = run_pass(bars, whole, interval=Interval.parse(INTERVALS[step][0]), derived=derived, hours=hours)
     inside = [row for row in ordered if hours == "extended" or reference.in_hours(row.at, whole.segments)]
     return done, inside
 
@@ -83,8 +86,7 @@ def test_a_session_small_enough_for_paper():
 @given(generated(), st.sampled_from(["regular", "extended"]))
 def test_the_pass_equals_its_twin(case, hours):
     whole, rows, symbols, step = case
-    texts = ["5m", "10m", "15m", "1d"] if step == MINUTE else ["10m", "15m", "20m", "1d"]
-    intervals = sorted(Interval.parse(text) for text in texts)
+    intervals = asked(step)
 
     done, inside = compute(whole, rows, symbols, step, intervals, hours)
 
@@ -118,7 +120,7 @@ def over_at(at, whole, step, hours):
 def test_the_pass_never_looks_ahead(case, hours, data):
     whole, rows, symbols, step = case
     now = data.draw(st.integers(OPEN - 2 * step, whole.close_at + 4 * step))
-    intervals = [Interval.parse("15m"), Interval.parse("1d")]
+    intervals = asked(step, ("15s", "15m", "1d"))
     past = [row for row in rows if over_at(row.at, whole, step, hours) <= now]
     settled = set(past)
     changed = [
@@ -129,9 +131,9 @@ def test_the_pass_never_looks_ahead(case, hours, data):
     prefix, inside = compute(whole, past, symbols, step, intervals, hours)
 
     assert found_running(done)[: len(inside)] == found_running(prefix)
-    for interval in ("15m", "1d"):
-        then = [row for row in found_derived(prefix, intervals).get(interval, []) if row[-1] <= now]
-        assert [row for row in found_derived(done, intervals).get(interval, []) if row[-1] <= now] == then
+    for interval in intervals:
+        then = [row for row in found_derived(prefix, intervals).get(interval.text, []) if row[-1] <= now]
+        assert [row for row in found_derived(done, intervals).get(interval.text, []) if row[-1] <= now] == then
 
 
 def test_a_daily_bar_of_extended_hours_is_known_when_they_are_over():
@@ -164,14 +166,13 @@ def test_a_source_bar_that_the_close_does_not_cut_keeps_its_window_open():
 @given(generated())
 def test_an_interval_has_the_same_bits_whatever_else_is_asked_for(case):
     whole, rows, symbols, step = case
-    wide = Interval.parse("15m")
+    assume(step != DAY)
+    wide, several = asked(step, ("15s", "15m")), asked(step, ("10s", "15s", "20s", "10m", "15m", "20m"))
 
-    alone, _ = compute(whole, rows, symbols, step, [wide])
-    among, _ = compute(whole, rows, symbols, step, sorted([Interval.parse("10m"), wide, Interval.parse("20m")]))
+    alone, _ = compute(whole, rows, symbols, step, wide)
+    among, _ = compute(whole, rows, symbols, step, several)
 
-    assert found_derived(alone, [wide]).get("15m") == found_derived(
-        among, sorted([Interval.parse("10m"), wide, Interval.parse("20m")])
-    ).get("15m")
+    assert found_derived(alone, wide).get(wide[0].text) == found_derived(among, several).get(wide[0].text)
 
 
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT", "0") != "0", reason="nothing is compiled in this mode")

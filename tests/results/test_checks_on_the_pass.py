@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 
 from backtester.data.calendar import Session
 from backtester.features.intraday import derived_table, gaps_table, run_pass, running_table, summary_table
@@ -16,7 +16,7 @@ from backtester.interval import Interval
 from backtester.results.verify import session_violations
 from backtester.schema import SESSION_TABLES
 from tests.reference import Row
-from tests.sessions import MINUTE, OPEN, generated
+from tests.sessions import INTERVALS, MINUTE, OPEN, generated
 from tests.sessions import session as session_of
 from tests.sessions import table as bars_of
 
@@ -26,7 +26,9 @@ def pass_tables(
 ) -> dict[str, pa.Table]:
     """What a session commits of its pass: derived 5m, 15m and 1d."""
     bars, _ = bars_of(rows, symbols)
-    derived = [Interval.parse(text) for text in ("5m", "15m", "1d") if source.divides(Interval.parse(text))]
+    derived = [
+        Interval.parse(text) for text in ("5s", "15s", "5m", "15m", "1d") if source.divides(Interval.parse(text))
+    ]
     done = run_pass(bars, session, interval=source, derived=derived, hours=hours)
     streams = [
         {"symbol": symbol, "interval": str(interval), "source": str(source), "reason": None}
@@ -48,8 +50,7 @@ def pass_tables(
 @given(generated())
 def test_no_check_fires_on_what_the_pass_computes(hours: str, drawn: Any) -> None:
     session, rows, symbols, step = drawn
-    assume(step == MINUTE or session.break_start_at is None)  # no exchange has a break that its bars do not divide
-    source = Interval.parse(f"{step // MINUTE}m")
+    source = Interval.parse(INTERVALS[step][0])
     tables = pass_tables(session, rows, symbols, source, hours)
 
     assert session_violations(tables, session.date, interval=str(source), hours=hours) == []
