@@ -84,6 +84,8 @@ SESSION_SUMMARY = pa.schema(
         _required("post_volume", pa.float64()),
         _required("session_open", INSTANT),
         _required("session_close", INSTANT),
+        pa.field("break_start", INSTANT),  # null where the session has no break, here and below
+        pa.field("break_end", INSTANT),
     ]
 )
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import datetime as dt
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import strategies as st
 
 from backtester.data.calendar import Session
 from backtester.data.session_file import bars_table
+from backtester.features.intraday import derived_table, gaps_table, run_pass, running_table, summary_table
+from backtester.interval import Interval
+from backtester.schema import SESSION_TABLES
 from tests.reference import Row
 
 SECOND, MINUTE, DAY = 1_000_000, 60_000_000, 86_400_000_000
@@ -62,3 +66,25 @@ def generated(draw):
             prices = (cents / 100.0 for cents in (opened, high, low, closed))
             rows.append(Row(at, symbol, *prices, float(random.choice([0.0, 100.0, 0.1, 1234.567]))))
     return whole, rows, symbols, step
+
+
+def pass_tables(session, rows, symbols, source, hours):
+    """What a session commits of its pass: derived 5s or 5m, 15s or 15m, and 1d."""
+    bars, _ = table(rows, symbols)
+    derived = [
+        Interval.parse(text) for text in ("5s", "15s", "5m", "15m", "1d") if source.divides(Interval.parse(text))
+    ]
+    done = run_pass(bars, session, interval=source, derived=derived, hours=hours)
+    streams = [
+        {"symbol": symbol, "interval": str(interval), "source": str(source), "reason": None}
+        | {"stream": "STREAMED" if interval == source else "GENERATED"}
+        for symbol in symbols
+        for interval in (source, *derived)
+    ]
+    return {
+        "running": running_table(done),
+        "derived_bars": derived_table(done, derived),
+        "gaps": gaps_table(done),
+        "session_summary": summary_table(done, session),
+        "streams": pa.Table.from_pylist(streams, schema=SESSION_TABLES["streams"]),
+    }

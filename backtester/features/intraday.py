@@ -160,12 +160,17 @@ def summary_table(done: Pass, session: Session) -> pa.Table:
         *(numbers(column) for column in outside),
         instants(np.full(symbols, session.open_at)),
         instants(np.full(symbols, session.close_at)),
+        *(_break_column(at, symbols) for at in (session.break_start_at, session.break_end_at)),
     ]
     return pa.Table.from_arrays(arrays, schema=SESSION_SUMMARY)
 
 
 def _has_holes(done: Pass) -> bool:
     return int((done.grid.grid.ends - done.grid.grid.starts).sum()) != len(done.timestamps)
+
+
+def _break_column(at: int | None, symbols: int) -> pa.Array:
+    return instants(np.full(symbols, at or 0), null=np.full(symbols, at is None))
 
 
 def _outside_hours(done: Pass, session: Session) -> tuple[Int32, Int32, Float64]:

@@ -241,6 +241,20 @@ def session_violations(
     tables  by name, of SESSION_TABLES; one that is absent counts as empty
     names   the checks to run; all when None
     """
+    found = []
+    with views.connect(views.Resources.of_machine()) as connection:
+        views.attach(connection, uncommitted(tables, session, interval=interval, hours=hours), views.needed()[0])
+        for file in views.sql_files("checks"):
+            if names is None or file.name in names:
+                check = Check(file.name, file.claim)
+                _run_check(connection, check, file)
+                if check.violations:
+                    found.append(f"{check.name}: {check.violations} rows against: {check.claim} First: {check.rows[0]}")
+    return found
+
+
+def uncommitted(tables: dict[str, pa.Table], session: date, *, interval: str, hours: str) -> dict[str, views.Stored]:
+    """One session's tables as the views read them, before they are committed; absent ones are empty."""
     row = {"run_id": "", "interval": interval, "hours": hours, "is_finished": False}
     row |= dict.fromkeys(("sessions", "bars", "failed"), 0)
     stored: dict[str, views.Stored] = {"stored_runs": pa.Table.from_pylist([row], schema=views.RUNS)}
@@ -250,13 +264,4 @@ def session_violations(
         added = {"session": pa.repeat(pa.scalar(session, pa.date32()), len(rows)), "run_id": pa.repeat("", len(rows))}
         columns = [added[field.name] if field.name in added else rows[field.name] for field in schema]
         stored[f"stored_{table}"] = pa.Table.from_arrays(columns, schema=schema)
-    found = []
-    with views.connect(views.Resources.of_machine()) as connection:
-        views.attach(connection, stored, views.needed()[0])
-        for file in views.sql_files("checks"):
-            if names is None or file.name in names:
-                check = Check(file.name, file.claim)
-                _run_check(connection, check, file)
-                if check.violations:
-                    found.append(f"{check.name}: {check.violations} rows against: {check.claim} First: {check.rows[0]}")
-    return found
+    return stored

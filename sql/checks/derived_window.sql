@@ -1,4 +1,4 @@
--- derived_window: a derived bar that expects bars expects as many as fit between its timestamp and its known_at or the close.
+-- derived_window: a derived bar that expects bars expects as many as fit between its timestamp and its end, the break or the close.
 select session, symbol, interval, timestamp, known_at, derived_bars.expected_bars
 from derived_bars
 join session_summary using (session, symbol)
@@ -7,4 +7,5 @@ where
     derived_bars.expected_bars > 0
     and interval <> '1d'
     and derived_bars.expected_bars
-        <> (epoch_us(least(known_at, session_close)) - epoch_us(timestamp)) // epoch_us(run.step)
+        <> epoch_us(least(known_at, if(timestamp < break_start, break_start, session_close)) - timestamp)
+            // epoch_us(run.step)

@@ -1,4 +1,4 @@
--- session_summary: one row per session and symbol; prices are null without a bar, vwap without volume, quality_pct is 0 to 100.
+-- session_summary: one row per session and symbol; prices are null without a bar, vwap without volume, the break without one.
 select
     session,
     symbol,
@@ -20,5 +20,7 @@ select
     post_volume,
     session_open,
     session_close,
+    break_start,
+    break_end,
     run_id
 from stored_session_summary

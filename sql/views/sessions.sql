@@ -3,6 +3,8 @@ select
     session,
     min(session_open) as session_open,
     max(session_close) as session_close,
+    min(break_start) as break_start,
+    max(break_end) as break_end,
     max(expected_bars) as session_bars,
     count(*) as symbols,
     count(*) filter (missing_bars = 0) as complete_symbols,

@@ -6,43 +6,14 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
-from backtester.data.calendar import Session
-from backtester.features.intraday import derived_table, gaps_table, run_pass, running_table, summary_table
 from backtester.interval import Interval
 from backtester.results.verify import session_violations
-from backtester.schema import SESSION_TABLES
 from tests.reference import Row
-from tests.sessions import INTERVALS, MINUTE, OPEN, generated
+from tests.sessions import INTERVALS, MINUTE, OPEN, generated, pass_tables
 from tests.sessions import session as session_of
-from tests.sessions import table as bars_of
-
-
-def pass_tables(
-    session: Session, rows: list[Row], symbols: list[str], source: Interval, hours: str
-) -> dict[str, pa.Table]:
-    """What a session commits of its pass: derived 5m, 15m and 1d."""
-    bars, _ = bars_of(rows, symbols)
-    derived = [
-        Interval.parse(text) for text in ("5s", "15s", "5m", "15m", "1d") if source.divides(Interval.parse(text))
-    ]
-    done = run_pass(bars, session, interval=source, derived=derived, hours=hours)
-    streams = [
-        {"symbol": symbol, "interval": str(interval), "source": str(source), "reason": None}
-        | {"stream": "STREAMED" if interval == source else "GENERATED"}
-        for symbol in symbols
-        for interval in (source, *derived)
-    ]
-    return {
-        "running": running_table(done),
-        "derived_bars": derived_table(done, derived),
-        "gaps": gaps_table(done),
-        "session_summary": summary_table(done, session),
-        "streams": pa.Table.from_pylist(streams, schema=SESSION_TABLES["streams"]),
-    }
 
 
 @pytest.mark.parametrize("hours", ["regular", "extended"])
