@@ -34,6 +34,12 @@ SORT_KEYS = {
     "gaps": ("first_missing", "symbol"),
     "session_summary": ("symbol",),
     "trailing": ("trailing_session", "symbol"),
+    "orders": ("order_id",),
+    "order_events": ("order_id", "seq"),
+    "fills": ("fill_id",),
+    "trades": ("trade_id",),
+    "positions": ("symbol",),
+    "equity": ("timestamp",),
 }
 
 

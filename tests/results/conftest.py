@@ -199,7 +199,7 @@ def session_tables(session: date) -> Tables:
         ],
         "failures": [{"symbol": "DDD", "phase": "streaming", "reason": "bars out of order"}],
     }
-    return {table: pa.Table.from_pylist(rows[table], schema=schema) for table, schema in SESSION_TABLES.items()}
+    return {table: pa.Table.from_pylist(rows.get(table, []), schema=schema) for table, schema in SESSION_TABLES.items()}
 
 
 TRAILING_COLUMNS = ("symbol", "bars", "expected_bars", "quality_pct")

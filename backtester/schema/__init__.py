@@ -1,36 +1,33 @@
 """The Arrow schema of every table: dtype, unit, and what null and NaN mean.
 
 Prices are in quote currency, volumes in units, instants in UTC microseconds. A column is nullable only where the
-comment beside it says what null means.
+comment beside it says what null means. The ledger's tables are in ledger.py.
 """
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-INSTANT = pa.timestamp("us", tz="UTC")
-SYMBOL = pa.dictionary(pa.int32(), pa.string())
+from backtester.schema.fields import INSTANT as INSTANT
+from backtester.schema.fields import SYMBOL as SYMBOL
+from backtester.schema.fields import required
+from backtester.schema.ledger import LEDGER_TABLES as LEDGER_TABLES
 
-
-def _required(name: str, dtype: pa.DataType) -> pa.Field:
-    return pa.field(name, dtype, nullable=False)
-
-
-PRICES = [_required(name, pa.float64()) for name in ("open", "high", "low", "close", "volume")]
+PRICES = [required(name, pa.float64()) for name in ("open", "high", "low", "close", "volume")]
 
 # One row per symbol and label, sorted by (timestamp, symbol); timestamp is the bar's start.
-BARS = pa.schema([_required("timestamp", INSTANT), _required("symbol", SYMBOL), *PRICES])
+BARS = pa.schema([required("timestamp", INSTANT), required("symbol", SYMBOL), *PRICES])
 
 # One row per bar of the run's hours: session to date, this bar included. vwap is NaN before the first volume.
 RUNNING = pa.schema(
     [
-        _required("timestamp", INSTANT),
-        _required("symbol", SYMBOL),
-        _required("running_volume", pa.float64()),
-        _required("running_high", pa.float64()),
-        _required("running_low", pa.float64()),
-        _required("running_vwap", pa.float64()),
-        _required("running_bars", pa.int32()),
+        required("timestamp", INSTANT),
+        required("symbol", SYMBOL),
+        required("running_volume", pa.float64()),
+        required("running_high", pa.float64()),
+        required("running_low", pa.float64()),
+        required("running_vwap", pa.float64()),
+        required("running_bars", pa.int32()),
     ]
 )
 
@@ -38,14 +35,14 @@ RUNNING = pa.schema(
 # there; is_partial says that the close or a break cut the window short. Windows without a bar have no row.
 DERIVED_BARS = pa.schema(
     [
-        _required("interval", SYMBOL),
-        _required("timestamp", INSTANT),
-        _required("symbol", SYMBOL),
+        required("interval", SYMBOL),
+        required("timestamp", INSTANT),
+        required("symbol", SYMBOL),
         *PRICES,
-        _required("bars", pa.int32()),
-        _required("expected_bars", pa.int32()),
-        _required("is_partial", pa.bool_()),
-        _required("known_at", INSTANT),
+        required("bars", pa.int32()),
+        required("expected_bars", pa.int32()),
+        required("is_partial", pa.bool_()),
+        required("known_at", INSTANT),
     ]
 )
 
@@ -53,11 +50,11 @@ DERIVED_BARS = pa.schema(
 # the session (a session without a bar is one opening gap), `closing` lasts to its end, `inside` neither.
 GAPS = pa.schema(
     [
-        _required("symbol", SYMBOL),
-        _required("kind", SYMBOL),
-        _required("first_missing", INSTANT),
-        _required("last_missing", INSTANT),
-        _required("missing_bars", pa.int32()),
+        required("symbol", SYMBOL),
+        required("kind", SYMBOL),
+        required("first_missing", INSTANT),
+        required("last_missing", INSTANT),
+        required("missing_bars", pa.int32()),
     ]
 )
 
@@ -65,25 +62,25 @@ GAPS = pa.schema(
 # pre_bars, post_bars and post_volume count rows stored outside [open, close), whichever hours the run takes.
 SESSION_SUMMARY = pa.schema(
     [
-        _required("symbol", SYMBOL),
+        required("symbol", SYMBOL),
         pa.field("open", pa.float64()),
         pa.field("high", pa.float64()),
         pa.field("low", pa.float64()),
         pa.field("close", pa.float64()),
-        _required("volume", pa.float64()),
+        required("volume", pa.float64()),
         pa.field("vwap", pa.float64()),
-        _required("bars", pa.int32()),
-        _required("expected_bars", pa.int32()),
-        _required("missing_bars", pa.int32()),
-        _required("longest_gap_bars", pa.int32()),
-        _required("quality_pct", pa.float64()),
+        required("bars", pa.int32()),
+        required("expected_bars", pa.int32()),
+        required("missing_bars", pa.int32()),
+        required("longest_gap_bars", pa.int32()),
+        required("quality_pct", pa.float64()),
         pa.field("first_bar", INSTANT),
         pa.field("last_bar", INSTANT),
-        _required("pre_bars", pa.int32()),
-        _required("post_bars", pa.int32()),
-        _required("post_volume", pa.float64()),
-        _required("session_open", INSTANT),
-        _required("session_close", INSTANT),
+        required("pre_bars", pa.int32()),
+        required("post_bars", pa.int32()),
+        required("post_volume", pa.float64()),
+        required("session_open", INSTANT),
+        required("session_close", INSTANT),
         pa.field("break_start", INSTANT),  # null where the session has no break, here and below
         pa.field("break_end", INSTANT),
     ]
@@ -93,9 +90,9 @@ SESSION_SUMMARY = pa.schema(
 # source is null for IGNORED; reason is null unless IGNORED.
 STREAMS = pa.schema(
     [
-        _required("symbol", SYMBOL),
-        _required("interval", SYMBOL),
-        _required("stream", SYMBOL),
+        required("symbol", SYMBOL),
+        required("interval", SYMBOL),
+        required("stream", SYMBOL),
         pa.field("source", SYMBOL),
         pa.field("reason", SYMBOL),
     ]
@@ -104,42 +101,42 @@ STREAMS = pa.schema(
 # Trailing sessions of this one, one row per symbol and trailing session, sorted by (trailing_session, symbol).
 TRAILING = pa.schema(
     [
-        _required("trailing_session", pa.date32()),
-        _required("symbol", SYMBOL),
-        _required("bars", pa.int32()),
-        _required("expected_bars", pa.int32()),
-        _required("quality_pct", pa.float64()),
+        required("trailing_session", pa.date32()),
+        required("symbol", SYMBOL),
+        required("bars", pa.int32()),
+        required("expected_bars", pa.int32()),
+        required("quality_pct", pa.float64()),
     ]
 )
 
 # One row per symbol-session that could not be computed, with the error's words.
-FAILURES = pa.schema([_required("symbol", SYMBOL), _required("phase", SYMBOL), _required("reason", pa.string())])
+FAILURES = pa.schema([required("symbol", SYMBOL), required("phase", SYMBOL), required("reason", pa.string())])
 
 # One row per step of a session's six phases; the only table that holds clock readings, so it lies under log/.
 FLOW = pa.schema(
     [
-        _required("phase", pa.int32()),
-        _required("step", pa.string()),
-        _required("started_at", INSTANT),
-        _required("seconds", pa.float64()),
-        _required("rows", pa.int64()),
-        _required("detail", pa.string()),
+        required("phase", pa.int32()),
+        required("step", pa.string()),
+        required("started_at", INSTANT),
+        required("seconds", pa.float64()),
+        required("rows", pa.int64()),
+        required("detail", pa.string()),
     ]
 )
 
 # Rows an import set aside by declared policy, as the vendor wrote them after scaling and the zone; row counts from 1.
 QUARANTINE = pa.schema(
     [
-        _required("symbol", SYMBOL),
+        required("symbol", SYMBOL),
         pa.field("timestamp", INSTANT),  # null where the vendor's label could not be read
         pa.field("open", pa.float64()),  # null where the vendor's number could not be read, here and below
         pa.field("high", pa.float64()),
         pa.field("low", pa.float64()),
         pa.field("close", pa.float64()),
         pa.field("volume", pa.float64()),
-        _required("reason", SYMBOL),
-        _required("source", SYMBOL),
-        _required("row", pa.int64()),
+        required("reason", SYMBOL),
+        required("source", SYMBOL),
+        required("row", pa.int64()),
     ]
 )
 
@@ -147,18 +144,19 @@ QUARANTINE = pa.schema(
 # Of value and moment one is set, or neither, and then note says why; the units `session` and `instant` are moments.
 METRICS = pa.schema(
     [
-        _required("id", pa.string()),
-        _required("metric", pa.string()),
-        _required("variant", pa.string()),
+        required("id", pa.string()),
+        required("metric", pa.string()),
+        required("variant", pa.string()),
         pa.field("value", pa.float64()),
         pa.field("moment", INSTANT),
-        _required("unit", pa.string()),
-        _required("formula", pa.string()),
+        required("unit", pa.string()),
+        required("formula", pa.string()),
         pa.field("note", pa.string()),
     ]
 )
 
-# The committed tables of a session, in the order they are written. `running` is written only when asked for.
+# The committed tables of a session, in the order they are written. `running` is written only when asked for, the
+# ledger's only by a run with a strategy; an empty table is not written.
 SESSION_TABLES = {
     "running": RUNNING,
     "derived_bars": DERIVED_BARS,
@@ -167,4 +165,5 @@ SESSION_TABLES = {
     "streams": STREAMS,
     "trailing": TRAILING,
     "failures": FAILURES,
+    **LEDGER_TABLES,
 }
