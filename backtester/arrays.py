@@ -10,6 +10,8 @@ import numpy.typing as npt
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 Int32 = npt.NDArray[np.int32]
+Int8 = npt.NDArray[np.int8]
+UInt8 = npt.NDArray[np.uint8]
 Bool = npt.NDArray[np.bool_]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -97,6 +99,58 @@ class Gaps(NamedTuple):
     symbol: Int32
     first: Int32
     length: Int32
+
+
+class Clock(NamedTuple):
+    """The labels the ledger visits, in time order, of one session or of many one after the other."""
+
+    timestamp: Int64  # [labels]; microseconds since 1970 UTC
+    known_at: Int64  # [labels]; when the label's bars are over
+    starts: Int64  # [labels]; the rows of label t are starts[t] to ends[t] - 1
+    ends: Int64
+    flags: UInt8  # [labels]; FIRST_LABEL, LAST_LABEL, PAST_CUTOFF
+    session_starts: Int64  # [sessions + 1]; session k is labels session_starts[k] to session_starts[k + 1] - 1
+    days: Float64  # [sessions]; calendar days since the run's session before, 0 at the first
+    month: Int32  # [sessions]; months since 1970, for commission tiers
+
+
+class Market(NamedTuple):
+    """Bars as the ledger meets them, sorted by (label, symbol), finite and checked."""
+
+    open: Float64
+    high: Float64
+    low: Float64
+    close: Float64
+    volume: Float64
+    symbol: Int32  # code of the symbol, rising within a label
+    flags: UInt8  # [rows], or one value for all: GAP_BEFORE, GAP_AFTER, DEFECTIVE, NO_ENTRY
+
+
+class Requests(NamedTuple):
+    """What a strategy asks for, sorted by (label, rank descending, symbol), then as given.
+
+    label and symbol have one value a request; any other column may have one value that stands for all.
+    """
+
+    label: Int32  # the label at whose end it was decided, counted in the clock given
+    symbol: Int32
+    kind: Int8  # kernels.codes.KINDS
+    unit: Int8  # UNITS, or CONFIGURED: the configured size
+    amount: Float64
+    side: Int8  # +1, -1; a target or an order may be signed by its amount instead: then 0
+    order_type: Int8  # ORDER_TYPES
+    tif: Int8  # TIFS
+    limit: Float64  # prices; NaN: none
+    stop: Float64
+    trail: Float64
+    stop_loss: Float64  # legs of an entry; NaN: none
+    take_profit: Float64
+    leg_trail: Float64
+    fractions: UInt8  # bits: which of the four above are fractions and not prices
+    exit_after_bars: Int32  # 0: none
+    until: Int64  # gtd: microseconds since 1970 UTC
+    group: Int32  # OCO group, the same number for all its orders; -1: none
+    rank: Float64
 
 
 def frozen(values: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:

@@ -1,0 +1,1 @@
+"""From requests to equity: rules as numbers, the simulation, and its tables."""
