@@ -74,4 +74,5 @@ def clock_of(sessions: Sequence[SessionLabels], *, before: date | None = None, f
 
 def market_of(bars: Bars, symbols: Int32, flags: UInt8 = NO_FLAGS) -> Market:
     """Bars sorted by (label, symbol) as the ledger takes them; no copy is made of what is contiguous."""
-    return Market(*(frozen(column) for column in bars), frozen(symbols), frozen(flags))
+    open_, high, low, close, volume = (frozen(column) for column in bars)
+    return Market(open_, high, low, close, volume, frozen(symbols), frozen(flags))

@@ -68,8 +68,10 @@ def requests_of(label: Column, symbol: Column, kind: Column, *, is_sorted: bool 
 
 def joined(parts: Sequence[Requests]) -> Requests:
     """Requests of several makers as one, sorted; columns that stand for all rows are written out."""
-    written = [Requests(*(np.broadcast_to(column, len(part.label)) for column in part)) for part in parts]
-    if not written:
+    if not parts:
         return NOTHING
-    columns = {name: np.concatenate([getattr(part, name) for part in written]) for name in _DTYPES}
+    columns: dict[str, Any] = {
+        name: np.concatenate([np.broadcast_to(getattr(part, name), len(part.label)) for part in parts])
+        for name in _DTYPES
+    }
     return requests_of(columns.pop("label"), columns.pop("symbol"), columns.pop("kind"), **columns)
