@@ -25,6 +25,10 @@ class CalendarError(ConfigError):
     """An exchange or a date the packaged calendar does not know."""
 
 
+class StrategyError(ConfigError):
+    """A strategy's own code failed, or gave something that cannot be understood."""
+
+
 class InputError(BacktestError):
     """Vendor data refused: a label, a zone, a scale, a bad bar."""
 

@@ -14,22 +14,31 @@ from typing import Any
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
+from backtester.config.strategy import StrategyProblems
 from backtester.config.strict import nearest
 from backtester.config.whole import Config
 from backtester.errors import ConfigError
 
 
-def load(path: Path, *, exchanges: Sequence[str], overrides: dict[str, Any] | None = None) -> Config:
+def load(
+    path: Path,
+    *,
+    exchanges: Sequence[str],
+    overrides: dict[str, Any] | None = None,
+    strategy_problems: StrategyProblems | None = None,
+) -> Config:
     """Read a TOML or JSON config; ConfigError lists everything that is wrong with it.
 
-    exchanges  those the calendar knows
-    overrides  values of the [run] section given on the command line
+    exchanges          those the calendar knows
+    overrides          values of the [run] section given on the command line
+    strategy_problems  asks whether a strategy can be made; not asked when None
     """
     raw = _read(path)
     if overrides and isinstance(raw.get("run"), dict):
         raw["run"].update(overrides)
+    context = {"exchanges": list(exchanges), "strategy_problems": strategy_problems}
     try:
-        return Config.model_validate(raw, context={"exchanges": list(exchanges)})
+        return Config.model_validate(raw, context=context)
     except ValidationError as error:
         lines = [line_of(problem, Config) for problem in error.errors(include_url=False)]
         raise ConfigError(f"{path}: {len(lines)} problem(s)\n" + "\n".join(f"  {line}" for line in lines)) from None
@@ -52,7 +61,7 @@ def line_of(problem: Any, root: type[BaseModel]) -> str:
     if problem["type"] == "missing":
         return f"{key}: missing; add it"
     if isinstance(found, dict):
-        return f"{key}: {message}"
+        return f"{key}: {message}" if key else message
     return f"{key} is {found!r}; {message}{_nearest_choice(kind, found)}"
 
 

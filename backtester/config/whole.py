@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from backtester.config.run import History, Run
+from backtester.config.strategy import Metrics, Quality, Strategy
 from backtester.config.strict import STRICT
 from backtester.interval import Interval
 
@@ -16,6 +17,17 @@ class Config(BaseModel):
 
     run: Run
     history: History = History()
+    strategy: Strategy | None = None
+    quality: Quality = Quality()
+    metrics: Metrics = Metrics()
+
+    @model_validator(mode="after")
+    def _orders_have_a_strategy(self) -> Config:
+        if self.strategy is None:
+            for name in ("quality", "metrics"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"[{name}] is about the orders of a strategy, and there is none; add [strategy]")
+        return self
 
     @property
     def interval(self) -> Interval:

@@ -63,6 +63,11 @@ class Plan:
         """How many bars the session will read."""
         return _rows(self.entry(session), set(self.listed))
 
+    @property
+    def is_chained(self) -> bool:
+        """True if a session needs what the one before it hands over (schema.CARRIED); nothing does so far."""
+        return False
+
     @cached_property
     def requested(self) -> list[Interval]:
         """The intervals the config asks for, the source's own included."""

@@ -18,9 +18,11 @@ from backtester.data.durable import owned, sweep_temporaries, write_whole
 from backtester.data.run_dir import RunDir
 from backtester.errors import UsageError
 from backtester.kernels import jit
+from backtester.run.commit import Carry, Done, carried, commit, committed_carry
+from backtester.run.loading import Loaded, load_session
 from backtester.run.manifest import finish
 from backtester.run.plan import Plan
-from backtester.run.session import Done, Loaded, load_session, run_session
+from backtester.run.session import Prepared, complete, prepare
 
 # Loading compiled kernels costs a second, in which plain Python does about this many rows.
 COMPILE_ROWS = 50_000
@@ -35,6 +37,17 @@ class Outcome(NamedTuple):
     bars: int
     failed: int
     seconds: float
+
+
+class _Threads(NamedTuple):
+    """One thread that reads ahead, and the workers."""
+
+    loader: ThreadPoolExecutor
+    pool: ThreadPoolExecutor
+    workers: int
+
+    def load(self, plan: Plan, session: Session) -> Future[Loaded]:
+        return self.loader.submit(load_session, plan, session)
 
 
 class Progress(NamedTuple):
@@ -58,17 +71,18 @@ def run_plan(
 ) -> Outcome:
     """Compute what is not committed yet under `out`/<run_id>, and write the manifest.
 
-    The same bytes for any number of workers: sessions share nothing but the plan.
+    The same bytes for any number of workers: sessions share nothing but the plan, and where each needs the one before
+    it (plan.is_chained) they are completed in order, whoever prepared them.
     """
     begun = time.perf_counter()
     run_dir = RunDir(out / plan.run_id)
     with owned(run_dir.root, "run"):
         committed = _committed(run_dir, resume=resume, tell=tell)
         write_whole(run_dir.config_path, resolved_toml(plan.config).encode(), sync=False)
-        todo = [session for session in plan.sessions if session.date.isoformat() not in committed]
+        todo, carry = _to_do(plan, run_dir, committed)
         _choose_kernels(plan, todo, tell)
         bars = computed = 0
-        for done in _computed(plan, todo, run_dir, workers):
+        for done in _computed(plan, todo, run_dir, workers=workers, carry=carry):
             run_dir.log(done.lines)
             bars, computed = bars + done.bars, computed + 1
             elapsed = time.perf_counter() - begun
@@ -102,6 +116,20 @@ def _committed(run_dir: RunDir, *, resume: bool, tell: Callable[[str], None]) ->
     return whole
 
 
+def _to_do(plan: Plan, run_dir: RunDir, committed: set[str]) -> tuple[list[Session], Carry]:
+    """The sessions to compute, in order, and what the first of them takes over.
+
+    In a chained run every session from the first hole on, since what is committed after it was computed from what is
+    gone.
+    """
+    todo = [session for session in plan.sessions if session.date.isoformat() not in committed]
+    if not plan.is_chained or not todo:
+        return todo, {}
+    first = plan.sessions.index(todo[0])
+    before = plan.sessions[first - 1].date.isoformat() if first else None
+    return plan.sessions[first:], {} if before is None else committed_carry(run_dir, before)
+
+
 def _choose_kernels(plan: Plan, todo: list[Session], tell: Callable[[str], None]) -> None:
     if sum(plan.rows(session.date) for session in todo) < COMPILE_ROWS:
         return
@@ -110,26 +138,61 @@ def _choose_kernels(plan: Plan, todo: list[Session], tell: Callable[[str], None]
     jit.compiled()
 
 
-def _computed(plan: Plan, todo: list[Session], run_dir: RunDir, workers: int) -> Iterator[Done]:
+def _computed(plan: Plan, todo: list[Session], run_dir: RunDir, *, workers: int, carry: Carry) -> Iterator[Done]:
     """Each session's outcome as it is committed; at most `workers` + 1 sessions are in memory."""
     with _terminable(), ThreadPoolExecutor(1, "load") as loader, ThreadPoolExecutor(workers, "session") as pool:
-        waiting = deque(todo)
-        loading: deque[Future[Loaded]] = deque()
-        running: set[Future[Done]] = set()
-        try:
-            while waiting or loading or running:
-                while waiting and len(loading) + len(running) < workers + 1:
-                    loading.append(loader.submit(load_session, plan, waiting.popleft()))
-                while loading and len(running) < workers:
-                    running.add(pool.submit(run_session, plan, loading.popleft().result(), run_dir))
-                finished, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in finished)
-        except BaseException:
-            # Sessions under way finish and commit; nothing new begins.
-            waiting.clear()
-            for future in loading:
-                future.cancel()
-            raise
+        threads = _Threads(loader, pool, workers)
+        yield from (
+            _chained(plan, todo, run_dir, threads, carry) if plan.is_chained else _apart(plan, todo, run_dir, threads)
+        )
+
+
+def _apart(plan: Plan, todo: list[Session], run_dir: RunDir, threads: _Threads) -> Iterator[Done]:
+    """Sessions that need nothing of each other: a worker takes each from load to commit."""
+    waiting = deque(todo)
+    running: set[Future[Done]] = set()
+    try:
+        while waiting or running:
+            while waiting and len(running) <= threads.workers:
+                running.add(threads.pool.submit(_whole, plan, threads.load(plan, waiting.popleft()), run_dir))
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in finished)
+    except BaseException:
+        # Sessions under way finish and commit; nothing new begins.
+        for future in running:
+            future.cancel()
+        raise
+
+
+def _chained(plan: Plan, todo: list[Session], run_dir: RunDir, threads: _Threads, carry: Carry) -> Iterator[Done]:
+    """Sessions that take over from the one before: workers prepare and commit, this thread completes in order."""
+    waiting = deque(todo)
+    preparing: deque[Future[Prepared]] = deque()
+    committing: set[Future[Done]] = set()
+    try:
+        while waiting or preparing or committing:
+            while waiting and len(preparing) + len(committing) <= threads.workers:
+                preparing.append(threads.pool.submit(_prepared, plan, threads.load(plan, waiting.popleft())))
+            is_idle = not preparing
+            if preparing:
+                completed = complete(plan, preparing.popleft().result(), carry)
+                carry = carried(completed.tables)
+                committing.add(threads.pool.submit(commit, run_dir, completed))
+            finished, committing = wait(committing, None if is_idle else 0, FIRST_COMPLETED)
+            yield from (future.result() for future in finished)
+    except BaseException:
+        # What is completed commits; nothing new begins.
+        for future in preparing:
+            future.cancel()
+        raise
+
+
+def _whole(plan: Plan, loading: Future[Loaded], run_dir: RunDir) -> Done:
+    return commit(run_dir, complete(plan, prepare(plan, loading.result()), {}))
+
+
+def _prepared(plan: Plan, loading: Future[Loaded]) -> Prepared:
+    return prepare(plan, loading.result())
 
 
 @contextmanager

@@ -1,24 +1,21 @@
-"""One session, start to commit: the six phases on one screen."""
+"""One session: its phases on one screen, split where the session before it comes in."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from backtester.data.calendar import Session
 from backtester.data.columns import dates, dictionary, dictionary_of, numbers, symbols_of, text, view_of
 from backtester.data.expected import expected_labels
-from backtester.data.run_dir import RunDir
-from backtester.data.session_file import bars_table
-from backtester.errors import BacktestError
 from backtester.features.intraday import Pass, derived_table, gaps_table, run_pass, running_table, summary_table
+from backtester.run.commit import Carry, Completed
 from backtester.run.flow import Flow
+from backtester.run.loading import Loaded
 from backtester.run.plan import STREAM_KINDS, Plan, streams_table
 from backtester.schema import FAILURES, TRAILING
 
@@ -26,91 +23,94 @@ EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A session's bars, read ahead; `failures` are (symbol, reason) of those that could not be read."""
+class Prepared:
+    """A session as far as it goes without the one before it; phases 1 to 5 have left their steps in `flow`.
 
-    session: Session
-    bars: pa.Table
-    failures: list[tuple[str, str]]
-    started_at: int
-    seconds: float
+    tables  what is settled already; `complete` adds to a copy
+    """
 
-
-@dataclass(frozen=True)
-class Done:
-    """What a committed session counts for: bars processed, failed symbols, and its SESSION_FLOW lines."""
-
-    session: str
-    bars: int
-    failed: int
-    lines: list[str]
+    loaded: Loaded
+    flow: Flow
+    done: Pass
+    processed: int  # bars inside the run's hours
+    tables: dict[str, pa.Table]
 
 
-def load_session(plan: Plan, session: Session) -> Loaded:
-    """Read a session's bars; damage to one symbol leaves the others."""
-    started_at, begun = time.time_ns() // 1000, time.perf_counter()
-    universe = plan.universe(session.date)
-    failures = [(symbol, f"no {plan.source} bars in the store; import them") for symbol in plan.unknown]
-    bars, damaged = _read(plan, session, universe)
-    return Loaded(session, bars, [*failures, *damaged], started_at, time.perf_counter() - begun)
+def prepare(plan: Plan, loaded: Loaded) -> Prepared:
+    """Phases 1 to 5 of one session as far as they need nothing of another; any worker may do it at any time."""
+    flow = Flow(loaded.session.date.isoformat())
+    tables = _initialized(plan, loaded.session, flow) | _history(plan, loaded.session, flow)
+    tables |= _activated(loaded, flow)
+    done, processed = _passed(plan, loaded, flow)
+    # Indicators of the session alone (phase 5.4) go here: they read `done` and add `indicators`.
+    return Prepared(loaded, flow, done, processed, tables)
 
 
-def run_session(plan: Plan, loaded: Loaded, run_dir: RunDir) -> Done:
-    """Phases 1 to 6 of one session; when this returns its tables are committed."""
-    session, name = loaded.session, loaded.session.date.isoformat()
-    zone = ZoneInfo(plan.calendar.zone)
-    flow = Flow(name)
-    tables: dict[str, pa.Table] = {}
+def complete(plan: Plan, prepared: Prepared, carry: Carry) -> Completed:  # noqa: ARG001  # nothing reads `carry` so far
+    """Phases 5 and 6 up to the commit; in session order, with the carry of the session before, if plan.is_chained.
 
+    carry  empty for the first session of a run, and for every session of a run that is not chained
+    """
+    flow, session = prepared.flow, prepared.loaded.session
+    # Indicators that go on overnight (5.4), signals (5.5) and the ledger (5.6) go here: they read `carry` and `tables`,
+    # and add tables, those of schema.CARRIED among them.
+    with flow.step("5.SUMMARY") as step:
+        step.rows = prepared.processed
+        grid = prepared.done.grid.grid
+        iterations = int(np.count_nonzero(grid.ends > grid.starts))
+        close = _clock(session.close_at, ZoneInfo(plan.calendar.zone))
+        step.detail = f"{iterations} iterations, {step.rows} bars, final time = {close}"
+    with flow.step("6.1") as step:
+        tables = prepared.tables | _pass_tables(plan, prepared.done, session)
+        step.rows = sum(table.num_rows for table in tables.values())
+        step.detail = f"Complete - {step.rows} rows in {len(tables)} tables"
+    return Completed(flow, prepared.processed, len(prepared.loaded.failures), tables)
+
+
+def _initialized(plan: Plan, session: Session, flow: Flow) -> dict[str, pa.Table]:
     with flow.step("1.1") as step:
-        tables["streams"] = streams_table(plan, session.date)
-        step.rows = tables["streams"].num_rows
-        step.detail = f"Marked {_counted(tables['streams'])}"
+        streams = streams_table(plan, session.date)
+        step.rows = streams.num_rows
+        step.detail = f"Marked {_counted(streams)}"
     with flow.step("1.4") as step:
-        step.detail = f"Current session date: {name}, time: {_clock(session.open_at, zone)}"
+        clock = _clock(session.open_at, ZoneInfo(plan.calendar.zone))
+        step.detail = f"Current session date: {flow.session}, time: {clock}"
+    return {"streams": streams}
 
+
+def _history(plan: Plan, session: Session, flow: Flow) -> dict[str, pa.Table]:
     with flow.step("2.1") as step:
-        tables["trailing"] = _trailing_table(plan, session)
-        step.rows = int(view_of(tables["trailing"].column("bars").chunk(0)).sum())
+        trailing = _trailing_table(plan, session)
+        step.rows = int(view_of(trailing.column("bars").chunk(0)).sum())
         step.detail = f"Complete - {step.rows} bars in {len(plan.trailing(session.date))} trailing sessions"
+    # Historical indicators (phase 2.2) go here: they read sessions before this one from the store.
     with flow.step("2.3") as step:
-        step.rows = tables["trailing"].num_rows
-        step.detail = f"Historical quality/gaps: {_average_quality(tables['trailing'])}"
+        step.rows = trailing.num_rows
+        step.detail = f"Historical quality/gaps: {_average_quality(trailing)}"
+    return {"trailing": trailing}
 
-    bars = loaded.bars.num_rows
-    universe = symbols_of(loaded.bars)
+
+def _activated(loaded: Loaded, flow: Flow) -> dict[str, pa.Table]:
+    bars, universe = loaded.bars.num_rows, symbols_of(loaded.bars)
     queues = f"Complete - Loaded {bars} bars across {len(universe)} streams"
     flow.add("3.2", loaded.started_at, loaded.seconds, bars, queues)
-
     with flow.step("4.1") as step:
-        tables["failures"] = _failures_table(loaded.failures)
+        failures = _failures_table(loaded.failures)
         step.rows = len(universe)
         step.detail = f"Complete - Session active, {len(loaded.failures)} symbols failed"
+    return {"failures": failures}
 
+
+def _passed(plan: Plan, loaded: Loaded, flow: Flow) -> tuple[Pass, int]:
+    session, hours, zone = loaded.session, plan.config.run.hours, ZoneInfo(plan.calendar.zone)
     with flow.step("5.1") as step:
-        hours = plan.config.run.hours
         step.detail = f"Market hours: {_clock(session.open_at, zone)} to {_clock(session.close_at, zone)} ({hours})"
     with flow.step("5.3") as step:
         done = run_pass(loaded.bars, session, interval=plan.source, derived=plan.derived, hours=hours)
         step.rows = _processed(done)
-        step.detail = f"Processed {step.rows} bars, dropped {bars - step.rows} bars outside trading hours"
-    processed = step.rows
-    with flow.step("5.SUMMARY") as step:
-        step.rows = processed
-        iterations = int(np.count_nonzero(done.grid.grid.ends > done.grid.grid.starts))
-        close = _clock(session.close_at, zone)
-        step.detail = f"{iterations} iterations, {processed} bars, final time = {close}"
-
-    with flow.step("6.1") as step:
-        tables |= _pass_tables(plan, done, session)
-        step.rows = sum(table.num_rows for table in tables.values())
-        step.detail = f"Complete - {step.rows} rows in {len(tables)} tables"
-    flow_rows = flow.table()
-    run_dir.write_flow(name, _parquet(flow_rows))
-    failed = len(loaded.failures)
-    content = {table: (rows.num_rows, _parquet(rows)) for table, rows in tables.items() if rows.num_rows}
-    run_dir.commit(name, bars=processed, failed=failed, tables=content)
-    return Done(name, processed, failed, flow.lines())
+        dropped = loaded.bars.num_rows - step.rows
+        step.detail = f"Processed {step.rows} bars, dropped {dropped} bars outside trading hours"
+    return done, step.rows
 
 
 def _pass_tables(plan: Plan, done: Pass, session: Session) -> dict[str, pa.Table]:
@@ -122,24 +122,6 @@ def _pass_tables(plan: Plan, done: Pass, session: Session) -> dict[str, pa.Table
     if "running" in plan.config.run.tables:
         tables["running"] = running_table(done)
     return tables
-
-
-def _read(plan: Plan, session: Session, universe: list[str]) -> tuple[pa.Table, list[tuple[str, str]]]:
-    entry = plan.entry(session.date)
-    if entry is None or not universe:
-        none = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int32)
-        return bars_table(*none, universe, [np.empty(0)] * 5), []
-    try:
-        return plan.store.load(entry, universe), []
-    except BacktestError:
-        whole, failures = [], []
-        for symbol in universe:
-            try:
-                plan.store.load_partial(entry, [symbol])
-                whole.append(symbol)
-            except BacktestError as error:
-                failures.append((symbol, str(error)))
-        return plan.store.load_partial(entry, whole), failures
 
 
 def _trailing_table(plan: Plan, session: Session) -> pa.Table:
@@ -168,16 +150,6 @@ def _failures_table(failures: list[tuple[str, str]]) -> pa.Table:
     symbols, reasons = [symbol for symbol, _ in failures], [reason for _, reason in failures]
     arrays = [dictionary_of(symbols), dictionary_of(["load"] * len(symbols)), text(reasons)]
     return pa.Table.from_arrays(arrays, schema=FAILURES)
-
-
-def _parquet(table: pa.Table) -> memoryview:
-    # Uncompressed and without statistics, which nothing reads: a third of zstd's time (bench/bench_run.py).
-    keys = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        table, sink, compression="none", use_dictionary=keys, write_statistics=False, write_page_checksum=True
-    )
-    return memoryview(sink.getvalue()).cast("B")
 
 
 def _processed(done: Pass) -> int:

@@ -167,3 +167,6 @@ SESSION_TABLES = {
     "failures": FAILURES,
     **LEDGER_TABLES,
 }
+
+# What a session hands to the next one of a chained run, each a committed table of it: nothing so far.
+CARRIED: tuple[str, ...] = ()

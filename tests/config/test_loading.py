@@ -71,3 +71,17 @@ def test_every_shipped_config_loads():
 
     for path in sorted(Path(__file__).parents[2].glob("configs/*.toml")):
         config.load(path, exchanges=calendar.exchanges())
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"strategy": {"use": "no_colon"}}, "strategy.use is 'no_colon'; expected module:Class"),
+        ({"strategy": {"use": "a:B", "param": {}}}, "strategy.param: .* did you mean params"),
+        ({"quality": {"minimum_pct": 95.0}}, r"  \[quality\] is about the orders of a strategy"),
+        ({"strategy": {"use": "a:B"}, "quality": {"minimum_pct": 101.0}}, "quality.minimum_pct is 101.0"),
+    ],
+)
+def test_sections_of_a_strategy_are_checked(tmp_path, sections, words):
+    with pytest.raises(ConfigError, match=words):
+        load(tmp_path / "a.json", {**GOOD, **sections})

@@ -1,0 +1,188 @@
+"""A strategy by its name `module:Class`: imported from the config's folder or an installed package, and made."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import sys
+import traceback
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from backtester.config.strict import Problem, nearest
+from backtester.errors import StrategyError
+
+# The method that tells which kind a strategy is.
+KINDS = {"signals": "columns", "step": "step"}
+PLAIN = (bool, int, float, str)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A strategy ready to decide, and what its decisions depend on besides the config."""
+
+    use: str
+    strategy: Any  # an instance of the user's class
+    kind: str  # one of KINDS' values
+    sources: dict[str, str]  # name of each module of the config's folder that was imported -> sha256 of its file
+
+    @cached_property
+    def digest(self) -> str:
+        """Changes with any source file the strategy was imported from."""
+        lines = [f"{name} {digest}\n" for name, digest in sorted(self.sources.items())]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def load(use: str, params: Mapping[str, Any], *, folder: Path) -> Loaded:
+    """Import and make a strategy; StrategyError tells everything that is wrong with it.
+
+    use     `module:Class`; the module is looked for in `folder` first, then among installed packages
+    params  its class's keyword arguments
+    """
+    module, sources = _imported(use.partition(":")[0], folder)
+    made_from = _class_of(module, use)
+    kind = _kind(use, made_from)
+    made, problems = _made(made_from, params)
+    if problems:
+        lines = [f"{'.'.join(map(str, problem.where))} is {problem.found!r}; {problem.message}" for problem in problems]
+        raise StrategyError(f"strategy {use}: " + "; ".join(lines))
+    return Loaded(use, made, kind, sources)
+
+
+def problems_of(use: str, params: Mapping[str, Any], *, folder: Path) -> list[Problem]:
+    """What is wrong with a [strategy] section, as lines of the config's errors."""
+    try:
+        module, _ = _imported(use.partition(":")[0], folder)
+        made_from = _class_of(module, use)
+        _kind(use, made_from)
+    except StrategyError as error:
+        return [Problem(("use",), use, str(error))]
+    return _made(made_from, params)[1]
+
+
+def where_raised(error: BaseException) -> str:
+    """An error of the user's code in one line, with the line of code it came from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno}: {frames[-1].line})" if frames else ""
+    return f"{type(error).__name__}: {error}{at}"
+
+
+class _Modules:
+    """The modules imported for strategies in this process, so that another folder's of the same name can follow."""
+
+    names: typing.ClassVar[set[str]] = set()
+
+
+def _imported(module: str, folder: Path) -> tuple[types.ModuleType, dict[str, str]]:
+    """A module and the sources it was made from; those of the config's folder are read anew."""
+    root = folder.resolve()
+    for name in _Modules.names | {module}:
+        if name in _Modules.names or _lies_in(sys.modules.get(name), root):
+            sys.modules.pop(name, None)
+    _Modules.names.clear()
+    sys.path.insert(0, str(root))
+    importlib.invalidate_caches()
+    try:
+        imported = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module == error.name or module.startswith(error.name + ".")):
+            raise StrategyError(f"no module {module} in {root} or installed; {_nearest_module(module, root)}") from None
+        raise StrategyError(f"importing {module} failed: {error}; install it, or put it in {root}") from error
+    except Exception as error:
+        raise StrategyError(f"importing {module} failed: {where_raised(error)}") from error
+    finally:
+        sys.path.remove(str(root))
+    own = {name: Path(str(each.__file__)) for name, each in sys.modules.items() if _lies_in(each, root)}
+    _Modules.names.update(own)
+    return imported, {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in own.items()}
+
+
+def _lies_in(module: types.ModuleType | None, root: Path) -> bool:
+    """True for the user's own modules: in the config's folder, and neither installed there nor of this package."""
+    found = getattr(module, "__file__", None)
+    if module is None or found is None or module.__name__.partition(".")[0] in ("backtester", "__main__"):
+        return False
+    path = Path(found)
+    return path.is_relative_to(root) and not {"site-packages", "dist-packages"} & set(path.parts)
+
+
+def _nearest_module(module: str, root: Path) -> str:
+    found = sorted(
+        {path.stem for path in root.glob("*.py")} | {path.parent.name for path in root.glob("*/__init__.py")}
+    )
+    return nearest(module, found) if found else "the folder holds no module"
+
+
+def _class_of(module: types.ModuleType, use: str) -> type:
+    name = use.partition(":")[2]
+    found = getattr(module, name, None)
+    if isinstance(found, type):
+        return found
+    classes = [key for key, value in vars(module).items() if isinstance(value, type) and _methods(value)]
+    raise StrategyError(f"{module.__name__} ({module.__file__}) has no class {name}; {nearest(name, classes)}")
+
+
+def _methods(made_from: type) -> list[str]:
+    return [method for method in KINDS if callable(getattr(made_from, method, None))]
+
+
+def _kind(use: str, made_from: type) -> str:
+    methods = _methods(made_from)
+    if len(methods) != 1:
+        wanted = " or ".join(KINDS)
+        raise StrategyError(f"{use} has {' and '.join(methods) or 'no method'} of {wanted}; a strategy has one of them")
+    return KINDS[methods[0]]
+
+
+def _made(made_from: type, params: Mapping[str, Any]) -> tuple[Any, list[Problem]]:
+    """An instance, or what is wrong with its parameters."""
+    known = {
+        name: parameter
+        for name, parameter in inspect.signature(made_from).parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    hints = _hints(made_from)
+    problems = [
+        Problem(("params", name), found, f"no such parameter of {made_from.__name__}; {nearest(name, known)}")
+        for name, found in params.items()
+        if name not in known
+    ]
+    for name, parameter in known.items():
+        if name not in params:
+            if parameter.default is parameter.empty:
+                problems.append(Problem(("params", name), None, "missing; add it"))
+        elif (wanted := _wrong_type(params[name], hints.get(name))) is not None:
+            problems.append(Problem(("params", name), params[name], f"expected {wanted}"))
+    if problems:
+        return None, problems
+    try:
+        return made_from(**params), []
+    except ValueError as error:
+        return None, [Problem(("params",), dict(params), str(error))]
+    except Exception as error:
+        return None, [Problem(("params",), dict(params), f"making {made_from.__name__} failed: {where_raised(error)}")]
+
+
+def _hints(made_from: type) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(made_from) | typing.get_type_hints(vars(made_from).get("__init__"))
+    except (NameError, TypeError):
+        return {}
+
+
+def _wrong_type(value: object, hint: Any) -> str | None:
+    """What is expected instead, for hints of plain types; other hints are the strategy's own affair."""
+    kinds = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    if not all(kind in (*PLAIN, type(None)) for kind in kinds):
+        return None
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if type(value) in kinds or (whole and float in kinds):
+        return None
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    return " or ".join(words[kind] for kind in kinds if kind is not type(None))
