@@ -53,8 +53,8 @@ def total_fee(rules, side, rate, per_unit, units, value):
     """What an order is charged for `units` and `value` in all."""
     c = rules.commission
     fee = c.per_order + per_unit * units + rate * value
-    is_minimum = fee < c.minimum
-    fee = max(fee, c.minimum)
+    is_minimum = fee < c.minimum and c.minimum > 0
+    fee = c.minimum if is_minimum else fee
     if c.maximum_frac > 0 and fee > c.maximum_frac * value and not (is_minimum and c.cap_spares_minimum):
         fee = c.maximum_frac * value
     if side < 0:
