@@ -10,8 +10,10 @@ import pyarrow as pa
 
 from backtester.arrays import frozen
 from backtester.data.columns import bars_of, codes_of, symbols_of, timestamps_of
-from backtester.errors import UsageError
+from backtester.errors import StrategyError
 from backtester.strategy.series import Bar, BarSlice, by_symbol, no_bars
+
+Trailing = Callable[[], list[tuple[date, pa.Table]]]
 
 
 class Past:
@@ -22,7 +24,7 @@ class Past:
     before   the open: no bar of the past ends after it
     """
 
-    def __init__(self, load: Callable[[], list[tuple[date, pa.Table]]], symbols: list[str], *, before: int) -> None:
+    def __init__(self, load: Trailing, symbols: list[str], *, before: int) -> None:
         self._load = load
         self._symbols = symbols
         self._before = before
@@ -39,15 +41,15 @@ class Past:
         return found
 
     def append(self, code: int, bar: Bar) -> None:
-        """Add a bar after those that are there; UsageError if it is not later than they, or not of the past."""
+        """Add a bar after those that are there; StrategyError if it is not later than they, or not of the past."""
         held = self.bars(code, None)
         latest = int(held.timestamp[-1]) if held.rows else None
         if bar.known_at > self._before:
-            raise UsageError(
+            raise StrategyError(
                 f"{bar.symbol}: a bar that ends {bar.known_at} is no history of a session that opens {self._before}"
             )
         if latest is not None and bar.timestamp <= latest:
-            raise UsageError(
+            raise StrategyError(
                 f"{bar.symbol}: a bar of {bar.timestamp} cannot follow one of {latest}; append in time order"
             )
         self._appended.setdefault(code, []).append(bar)

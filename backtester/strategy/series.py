@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backtester.arrays import Bars, Float64, Int32, Int64, frozen
-
-COLUMNS = Bars._fields
+from backtester.features.intraday import Pass
+from backtester.features.rows import Rows
 
 
 class Clock:
@@ -138,6 +138,20 @@ class Series:
                 shown[at:high] = hidden[at:high]
             self._shown_to[code] = high
         return BarSlice(*(column[low:high] for column in self._readable))
+
+
+def row_columns(rows: Rows) -> Columns:
+    """The bars of the run's own interval."""
+    return Columns(rows.codes, rows.timestamps, rows.known_at, rows.bars)
+
+
+def derived_columns(done: Pass, place: int) -> Columns:
+    """The derived bars of the pass's `place`-th interval."""
+    emitted, windows = done.derived, done.windows[place]
+    rows = slice(int(emitted.starts[place]), int(emitted.starts[place] + emitted.rows[place]))
+    window = emitted.window[rows]
+    bars = Bars(*(getattr(emitted, name)[rows] for name in Bars._fields))
+    return Columns(emitted.symbol[rows], windows.starts[window], windows.known_at[window], bars)
 
 
 def by_symbol(codes: Int32, symbols: int) -> tuple[Int64, Int64]:

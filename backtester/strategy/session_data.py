@@ -7,59 +7,51 @@ the session is inactive, and for a symbol that is not (or no longer) taken part 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
-from datetime import date
+from collections.abc import Iterable, Mapping
 
-import numpy as np
-import pyarrow as pa
-
-from backtester.arrays import Float64, Int64
-from backtester.data.calendar import Session
-from backtester.errors import UsageError
-from backtester.features.intraday import Pass
+from backtester.arrays import Float64
+from backtester.errors import StrategyError
+from backtester.features.rows import Rows
 from backtester.interval import Interval
-from backtester.strategy.past import Past
-from backtester.strategy.series import Bar, BarSlice, Clock, Columns, Series, no_bars
-from backtester.strategy.symbol_data import Gap, GapColumns, SessionMetrics, SymbolData, View
-
-Trailing = Callable[[], list[tuple[date, pa.Table]]]
+from backtester.strategy.past import Past, Trailing
+from backtester.strategy.series import Bar, BarSlice, Clock, Columns, no_bars
+from backtester.strategy.symbol_data import Gap, SessionMetrics, SymbolData, View
 
 
 class SessionData:
     """One session at the clock; a new one begins with every session, so nothing survives into the next.
 
-    done        what the pass gave; `derived` are its intervals, from narrow to wide
+    derived     bars of wider intervals by the interval's name
     symbols     those taken part of from the open on, all by default; others can be added while the session goes
     trailing    gives the sessions before this one as (date, BARS), oldest first; asked once, when first read
-    indicators  per key one value per row of the pass, as known with that row
+    indicators  per key one value per row, as known with that row
     historical  per key one value per symbol, as known before the open
     """
 
     def __init__(
         self,
-        done: Pass,
-        session: Session,
-        *,
+        rows: Rows,
         interval: Interval,
-        derived: list[Interval],
+        *,
+        derived: Mapping[str, Columns] | None = None,
         symbols: Iterable[str] | None = None,
         trailing: Trailing = list,
         indicators: Mapping[str, Float64] | None = None,
         historical: Mapping[str, Float64] | None = None,
     ) -> None:
-        names: list[str] = done.symbols.to_pylist()
-        self.session = session
-        self._clock = Clock(
-            min(session.open_at, int(done.grid.labels[0]) if len(done.grid.labels) else session.open_at)
-        )
-        self._locked: set[str] = set()
-        past = Past(trailing, names, before=session.open_at)
-        self._view = _view(done, session, interval, derived, self._clock, past, indicators or {}, historical or {})
+        names: list[str] = rows.symbols.to_pylist()
+        self.session = rows.session
         self._codes = {name: code for code, name in enumerate(names)}
-        self._folded = {name.upper(): name for name in reversed(names)}
-        self._seen: dict[str, SymbolData] = {}
-        for name in names if symbols is None else symbols:
-            self.add_symbol(name, from_open=True)
+        labels = rows.grid.labels
+        begins = rows.session.open_at if not len(labels) else min(rows.session.open_at, int(labels[0]))
+        self._clock = Clock(begins)
+        self._locked: set[str] = set()
+        past = Past(trailing, names, before=rows.session.open_at)
+        self._view = View(rows, str(interval), self._clock, past, derived or {}, indicators or {}, historical or {})
+        # Made when first asked for: most strategies hold on to few of many symbols.
+        self._seen: dict[str, SymbolData | None] = dict.fromkeys(names)
+        if symbols is not None:
+            self._seen = {self._known(name): None for name in symbols}
 
     @property
     def clock(self) -> int:
@@ -67,9 +59,9 @@ class SessionData:
         return self._clock.now
 
     def advance(self, now: int) -> None:
-        """Move the clock to `now`; UsageError if that is before it."""
+        """Move the clock to `now`; StrategyError if that is before it."""
         if now < self._clock.now:
-            raise UsageError(f"the clock of a session goes forward only; it is {self._clock.now}, asked for {now}")
+            raise StrategyError(f"the clock of a session goes forward only; it is {self._clock.now}, asked for {now}")
         self._clock.now = now
 
     # The session.
@@ -101,7 +93,11 @@ class SessionData:
         if not self._clock.is_active:
             return None
         found = self._seen.get(symbol)
-        return found if found is not None else self._seen.get(self._known(symbol))
+        if found is None:
+            name = self._known(symbol)
+            if name in self._seen:
+                found = self._seen[name] = self._seen[name] or SymbolData(self._view, name, self._codes[name])
+        return found
 
     def add_symbol(self, symbol: str, *, from_open: bool = False) -> SymbolData:
         """Take a symbol of the universe into the session from now on: of its bars those known now or later are seen.
@@ -109,21 +105,23 @@ class SessionData:
         from_open  see today's earlier bars too; its trailing sessions and historical values are seen in any case
         """
         name = self._known(symbol)
-        if name not in self._seen:
-            self._seen[name] = SymbolData(self._view, name, self._codes[name])
-            if not from_open:
-                self._seen[name].see_from(self._clock.now)
-        return self._seen[name]
+        was_in = name in self._seen
+        own = self._seen[name] = self._seen.get(name) or SymbolData(self._view, name, self._codes[name])
+        if not was_in and not from_open:
+            own.see_from(self._clock.now)
+        return own
 
     def remove_symbol(self, symbol: str) -> bool:
-        """Take a symbol out: its reads give nothing from now on. False if it was not in; UsageError if it is locked."""
+        """Take a symbol out: its reads give nothing from now on. False if it was not in; StrategyError if locked."""
         name = self._known(symbol)
         if name in self._locked:
-            raise UsageError(f"{name} is locked; close its position and unlock it before it is removed")
-        gone = self._seen.pop(name, None)
+            raise StrategyError(f"{name} is locked; close its position and unlock it before it is removed")
+        if name not in self._seen:
+            return False
+        gone = self._seen.pop(name)
         if gone is not None:
             gone.leave()
-        return gone is not None
+        return True
 
     def lock_symbol(self, symbol: str) -> None:
         """Refuse the removal of a symbol."""
@@ -223,7 +221,7 @@ class SessionData:
     def set_quality(self, symbol: str, quality_pct: float | None) -> None:
         """Say a symbol's quality in place of the counted one; None goes back to counting."""
         if quality_pct is not None and not 0.0 <= quality_pct <= 100.0:
-            raise UsageError(f"quality_pct of {symbol} is {quality_pct}; expected 0 to 100")
+            raise StrategyError(f"quality_pct of {symbol} is {quality_pct}; expected 0 to 100")
         code = self._codes[self._known(symbol)]
         if quality_pct is None:
             self._view.said_quality.pop(code, None)
@@ -235,14 +233,14 @@ class SessionData:
         self._view.historical.setdefault(key, {})[self._codes[self._known(symbol)]] = value
 
     def append_bar(self, symbol: str, bar: Bar) -> None:
-        """Add a source bar to a symbol's history, after what is there; UsageError unless over before the open."""
+        """Add a source bar to a symbol's history, after what is there; StrategyError unless over before the open."""
         self._view.past.append(self._codes[self._known(symbol)], bar)
 
     def clear_session_bars(self, symbol: str | None = None) -> None:
         """Forget the bars so far, of all symbols by default: counts, running values and gaps begin anew."""
         for name in list(self._seen) if symbol is None else [self._known(symbol)]:
             if name in self._seen:
-                self._seen[name].see_from(self._clock.now + 1)
+                self.add_symbol(name).see_from(self._clock.now + 1)
 
     def clear_historical_bars(self, symbol: str | None = None) -> None:
         """Forget the trailing sessions, of all symbols by default."""
@@ -251,64 +249,10 @@ class SessionData:
     def _known(self, symbol: str) -> str:
         if symbol in self._codes:
             return symbol
-        found = self._folded.get(symbol.upper())
+        folded = {name.upper(): name for name in reversed(self._codes)}
+        found = folded.get(symbol.upper())
         if found is None:
-            near = difflib.get_close_matches(symbol.upper(), self._folded, n=1)
-            meant = f"did you mean {self._folded[near[0]]}?" if near else "name it in run.symbols"
-            raise UsageError(f"{symbol!r} is no symbol of this session; {meant}")
+            near = difflib.get_close_matches(symbol.upper(), folded, n=1)
+            meant = f"did you mean {folded[near[0]]}?" if near else "name it in run.symbols"
+            raise StrategyError(f"{symbol!r} is no symbol of this session; {meant}")
         return found
-
-
-def known_at_of(done: Pass, session: Session, interval: Interval) -> Int64:
-    """When the bar of each label is over; in regular hours the close and the break cut it short."""
-    labels, is_regular = done.grid.labels, done.grid.hours == "regular"
-    if not interval.is_intraday:
-        return np.full(len(labels), session.close_at if is_regular else session.over_at, dtype=np.int64)
-    known_at: Int64 = labels + interval.us
-    if is_regular:
-        for start, end in session.segments:
-            inside = (labels >= start) & (labels < end)
-            known_at[inside] = np.minimum(known_at[inside], end)
-    return known_at
-
-
-def _view(
-    done: Pass,
-    session: Session,
-    interval: Interval,
-    derived: list[Interval],
-    clock: Clock,
-    past: Past,
-    indicators: Mapping[str, Float64],
-    historical: Mapping[str, Float64],
-) -> View:
-    symbols = len(done.symbols)
-    known_at = known_at_of(done, session, interval)
-    starts, ends = done.grid.grid.starts, done.grid.grid.ends
-    rows = np.concatenate([np.arange(low, high) for low, high in zip(starts, ends, strict=True)] or [starts])
-    bars = type(done.bars)(*(column[rows] for column in done.bars))
-    source = Columns(done.codes[rows], done.timestamps[rows], np.repeat(known_at, ends - starts), bars)
-    series = {str(interval): Series(source, symbols=symbols, clock=clock)}
-    for k, wider in enumerate(derived):
-        series[str(wider)] = Series(_derived_columns(done, k), symbols=symbols, clock=clock)
-    due = np.searchsorted(done.grid.labels, done.grid.expected_labels)
-    return View(
-        clock=clock,
-        interval=str(interval),
-        series=series,
-        source_rows=rows[series[str(interval)].order].data,
-        running=done.running,
-        gaps=GapColumns.of(done.gaps, symbols=symbols, labels=done.grid.expected_labels, known_at=known_at[due]),
-        past=past,
-        indicators=dict(indicators),
-        historical={key: dict(enumerate(values.tolist())) for key, values in historical.items()},
-        said_quality={},
-    )
-
-
-def _derived_columns(done: Pass, k: int) -> Columns:
-    emitted, windows = done.derived, done.windows[k]
-    rows = slice(int(emitted.starts[k]), int(emitted.starts[k] + emitted.rows[k]))
-    window = emitted.window[rows]
-    bars = type(done.bars)(*(getattr(emitted, name)[rows] for name in type(done.bars)._fields))
-    return Columns(emitted.symbol[rows], windows.starts[window], windows.known_at[window], bars)

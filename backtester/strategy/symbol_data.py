@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
+from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from backtester.arrays import Float64, Gaps, Int64, Running
-from backtester.errors import UsageError
+from backtester.arrays import Float64
+from backtester.errors import StrategyError
+from backtester.features.rows import Rows
 from backtester.strategy.past import Past
-from backtester.strategy.series import Bar, BarSlice, Clock, Series, by_symbol, no_bars
+from backtester.strategy.series import Bar, BarSlice, Clock, Columns, Series, no_bars, row_columns
 
 Held = TypeVar("Held")
 
@@ -42,20 +44,28 @@ class GapColumns(NamedTuple):
     """Every gap of the session, each symbol's in time order; symbol c's are starts[c] to starts[c + 1] - 1."""
 
     starts: list[int]
-    first: memoryview
+    first: memoryview  # the gap's first label, counted in the expected ones
     length: memoryview
     before: list[int]  # missing bars of all gaps before each in this order
     labels: memoryview  # the expected labels
     known_at: memoryview  # of each expected label
 
     @classmethod
-    def of(cls, gaps: Gaps, *, symbols: int, labels: Int64, known_at: Int64) -> GapColumns:
-        """From the pass's gaps, which are sorted by time."""
-        rows = int(gaps.rows[0])
-        order, ends = by_symbol(gaps.symbol[:rows], symbols)
-        first, length = (each[:rows][order].data for each in (gaps.first, gaps.length))
+    def of(cls, rows: Rows) -> GapColumns:
+        """Where a symbol has no row at an expected label."""
+        symbols, expected = len(rows.symbols), rows.grid.grid.expected
+        due = np.flatnonzero(expected >= 0)
+        missing = np.ones((symbols, len(due) + 2), dtype=np.int8)
+        missing[:, [0, -1]] = 0
+        ordinal = expected[rows.label]
+        missing[rows.codes[ordinal >= 0], ordinal[ordinal >= 0] + 1] = 0
+        edges = np.diff(missing, axis=1)
+        symbol, first = np.nonzero(edges == 1)
+        length = np.nonzero(edges == -1)[1] - first
+        starts = np.concatenate([[0], np.cumsum(np.bincount(symbol, minlength=symbols))]).tolist()
         before = [0, *accumulate(length.tolist())]
-        return cls([0, *ends.tolist()], first, length, before, labels.data, known_at.data)
+        labels, known_at = rows.grid.labels[due], rows.label_known_at[due]
+        return cls(starts, first.data, length.data, before, labels.data, known_at.data)
 
     def missing(self, code: int, label: int) -> int:
         """How many of a symbol's expected bars before the `label`-th are missing."""
@@ -66,19 +76,53 @@ class GapColumns(NamedTuple):
         return self.before[gap] - self.before[low] + min(self.length[gap], label - self.first[gap])
 
 
-class View(NamedTuple):
-    """What the symbols of a session share."""
+class View:
+    """What the symbols of a session share; columns are laid out by symbol when they are first read."""
 
-    clock: Clock
-    interval: str  # the source's
-    series: dict[str, Series]
-    source_rows: memoryview  # the row of the pass that each row of the source's series was
-    running: Running
-    gaps: GapColumns
-    past: Past
-    indicators: dict[str, Float64]
-    historical: dict[str, dict[int, float]]
-    said_quality: dict[int, float]
+    def __init__(
+        self,
+        rows: Rows,
+        interval: str,
+        clock: Clock,
+        past: Past,
+        derived: Mapping[str, Columns],
+        indicators: Mapping[str, Float64],
+        historical: Mapping[str, Float64],
+    ) -> None:
+        self.interval = interval
+        self.clock = clock
+        self.running = rows.running
+        self.past = past
+        self.indicators = indicators
+        self.historical = {key: dict(enumerate(values.tolist())) for key, values in historical.items()}
+        self.said_quality: dict[int, float] = {}
+        self._rows = rows
+        self._derived = derived
+        self._made: dict[str, Series] = {}
+
+    @cached_property
+    def source(self) -> Series:
+        """The bars of the run's own interval."""
+        return Series(row_columns(self._rows), symbols=len(self._rows.symbols), clock=self.clock)
+
+    @cached_property
+    def source_rows(self) -> memoryview:
+        """The session's row that each row of `source` is."""
+        return self.source.order.data
+
+    @cached_property
+    def gaps(self) -> GapColumns:
+        """Every gap of the session."""
+        return GapColumns.of(self._rows)
+
+    def series(self, interval: str | None) -> Series:
+        """The bars of an interval, None for the run's own; StrategyError if the run has none of it."""
+        if interval is None or interval == self.interval:
+            return self.source
+        if interval not in self._made:
+            columns = _named(self._derived, interval, f"an interval of this run besides {self.interval}")
+            self._made[interval] = Series(columns, symbols=len(self._rows.symbols), clock=self.clock)
+        return self._made[interval]
 
 
 class SymbolData:
@@ -92,7 +136,6 @@ class SymbolData:
         self.code = code
         self._view = view
         self._clock = view.clock
-        self._source = view.series[view.interval]
         self._has_left = False
         self._since: int | None = None
         self._sums = (0, 0.0, 0.0, -np.inf, np.inf)
@@ -100,7 +143,7 @@ class SymbolData:
     def see_from(self, since: int) -> None:
         """Bars known before `since` are not seen any more."""
         self._since = since
-        self._sums = (self._source.start(self.code, since), 0.0, 0.0, -np.inf, np.inf)
+        self._sums = (self._view.source.start(self.code, since), 0.0, 0.0, -np.inf, np.inf)
 
     def leave(self) -> None:
         """Give nothing from now on."""
@@ -230,7 +273,7 @@ class SymbolData:
         return self._clock.is_active and not self._has_left
 
     def _span(self, interval: str | None) -> tuple[Series, int, int]:
-        series = self._source if interval is None else _named(self._view.series, interval, "an interval of this run")
+        series = self._view.source if interval is None else self._view.series(interval)
         low = series.start(self.code, self._since)
         return series, low, series.end(self.code) if self._clock.is_active and not self._has_left else low
 
@@ -259,7 +302,7 @@ class SymbolData:
 
 def _named(held: Mapping[str, Held], key: str, what: str) -> Held:
     if key not in held:
-        raise UsageError(f"{key!r} is not {what}; it has {', '.join(held) or 'none'}")
+        raise StrategyError(f"{key!r} is not {what}; it has {', '.join(held) or 'none'}")
     return held[key]
 
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from backtester.errors import UsageError
+from backtester.errors import StrategyError
 from backtester.features.intraday import run_pass
+from backtester.features.rows import rows_of
 from backtester.interval import Interval
-from backtester.strategy.series import Bar
+from backtester.strategy.series import Bar, derived_columns
 from backtester.strategy.session_data import SessionData
 from tests import reference
 from tests.reference import Row
@@ -27,10 +28,10 @@ def made(whole, rows, symbols, step, *, hours="regular", trailing=(), taken=None
     derived = [Interval.parse(text) for text in INTERVALS[step][1]]
     done = run_pass(bars, whole, interval=interval, derived=derived, hours=hours)
     past = [(dt.date(2025, 6, 13), table(list(part), symbols)[0]) for part in trailing]
-    closes = {"close": np.array(done.bars.close), "cold": np.full(len(done.codes), np.nan)}
-    data = SessionData(
-        done, whole, interval=interval, derived=derived, trailing=lambda: past, indicators=closes, symbols=taken
-    )
+    of_rows = rows_of(done, whole, derived, interval)
+    closes = {"close": np.array(of_rows.bars.close), "cold": np.full(len(of_rows.codes), np.nan)}
+    wider = {str(each): derived_columns(done, place) for place, each in enumerate(derived)}
+    data = SessionData(of_rows, interval, derived=wider, trailing=lambda: past, indicators=closes, symbols=taken)
     return data, derived
 
 
@@ -180,7 +181,7 @@ class AgainstNaive(RuleBasedStateMachine):
         held = [row.at for part in self.naive.past[symbol] for row in part]
         held += [row[0] for row in self.naive.added[symbol]]
         if held and at <= held[-1]:
-            with pytest.raises(UsageError):
+            with pytest.raises(StrategyError):
                 self.data.append_bar(symbol, bar)
         else:
             self.naive.added[symbol].append((at, *bar[2:7]))
@@ -293,7 +294,7 @@ def test_a_session_small_enough_for_paper():
 def test_the_clock_goes_forward_only():
     data = paper()
     data.advance(OPEN + MINUTE)
-    with pytest.raises(UsageError, match="forward only"):
+    with pytest.raises(StrategyError, match="forward only"):
         data.advance(OPEN)
 
 
@@ -321,14 +322,14 @@ def test_slices_cannot_be_written_and_keep_what_they_showed():
     ],
 )
 def test_what_cannot_be_is_said(call, words):
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(StrategyError, match=words):
         call(paper())
 
 
 def test_a_locked_symbol_stays():
     data = paper()
     data.lock_symbol("A")
-    with pytest.raises(UsageError, match="locked"):
+    with pytest.raises(StrategyError, match="locked"):
         data.remove_symbol("A")
     data.unlock_symbol("A")
 
