@@ -46,24 +46,22 @@ def command(
     backtester run configs/seed.toml --store store --out runs
     backtester run configs/seed.toml --start 2025-07-02 --end 2025-07-02 --json
     """
-    from backtester import config as settings
-    from backtester.data import calendar
-
     begun = time.perf_counter()
     listed = symbols if symbols in (None, "*") else symbols.split(",")
     given = {"start": start, "end": end, "symbols": listed}
     overrides = {key: value for key, value in given.items() if value is not None}
-    config = settings.load(config_path, exchanges=calendar.exchanges(), overrides=overrides)
 
     from backtester.data.store import Store
     from backtester.errors import PartialError
     from backtester.run import plan as plans
-    from backtester.run import pool
 
-    plan = plans.from_config(config, Store(store))
+    plan = plans.from_file(config_path, Store(store), overrides=overrides)
     if dry_run:
         _print_estimate(plan, as_json=as_json)
         return
+
+    from backtester.run import pool
+
     outcome = pool.run_plan(
         plan,
         out,

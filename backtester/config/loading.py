@@ -46,7 +46,15 @@ def load(
 
 def resolved_toml(config: Config) -> str:
     """The config with every default written out; a value of None is left out."""
-    return tomli_w.dumps(config.model_dump(exclude_none=True))
+    return tomli_w.dumps(_without_none(config.model_dump()))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(each) for key, each in value.items() if each is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(each) for each in value if each is not None]
+    return value
 
 
 def line_of(problem: Any, root: type[BaseModel]) -> str:

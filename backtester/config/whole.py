@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, model_validator
 
+from backtester.config.execution import Execution, Limits
 from backtester.config.run import History, Run
 from backtester.config.strategy import Metrics, Quality, Strategy
 from backtester.config.strict import STRICT
@@ -18,13 +19,15 @@ class Config(BaseModel):
     run: Run
     history: History = History()
     strategy: Strategy | None = None
+    execution: Execution = Execution()
+    limits: Limits = Limits()
     quality: Quality = Quality()
     metrics: Metrics = Metrics()
 
     @model_validator(mode="after")
     def _orders_have_a_strategy(self) -> Config:
         if self.strategy is None:
-            for name in ("quality", "metrics"):
+            for name in ("execution", "limits", "quality", "metrics"):
                 if getattr(self, name) != type(self).model_fields[name].default:
                     raise ValueError(f"[{name}] is about the orders of a strategy, and there is none; add [strategy]")
         return self

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from backtester import __version__
+from backtester import config as settings
 from backtester.config import Config
 from backtester.data import calendar
 from backtester.data.calendar import Calendar, Session
@@ -22,6 +25,7 @@ from backtester.data.store import Entry, Store
 from backtester.errors import ConfigError, InputError
 from backtester.interval import Interval
 from backtester.schema import STREAMS
+from backtester.strategy import loading as strategies
 
 PACKAGE = Path(__file__).parent.parent
 STREAM_KINDS = ["STREAMED", "GENERATED", "IGNORED"]
@@ -40,6 +44,7 @@ class Plan:
     listed: dict[str, date]  # each symbol's first stored session
     unknown: list[str]  # symbols the store has never held
     inputs: dict[str, str]  # session -> digest of the bars it reads, trailing ones included
+    strategy: strategies.Loaded | None
     run_id: str
 
     @cached_property
@@ -65,8 +70,8 @@ class Plan:
 
     @property
     def is_chained(self) -> bool:
-        """True if a session needs what the one before it hands over (schema.CARRIED); nothing does so far."""
-        return False
+        """True if a session needs what the one before it hands over (schema.CARRIED): an account does."""
+        return self.strategy is not None
 
     @cached_property
     def requested(self) -> list[Interval]:
@@ -74,9 +79,28 @@ class Plan:
         return sorted({self.source, self.config.interval, *self.config.derived})
 
 
-def from_config(config: Config, store: Store) -> Plan:
-    """Settle a run; ConfigError or InputError says what is missing and what would do."""
+def from_file(path: Path, store: Store, *, overrides: dict[str, Any] | None = None) -> Plan:
+    """Settle the run that a config file describes; a strategy's module is looked for beside the file first.
+
+    overrides  values of [run] given on the command line
+    """
+    config = settings.load(
+        path,
+        exchanges=calendar.exchanges(),
+        overrides=overrides,
+        strategy_problems=functools.partial(strategies.problems_of, folder=path.parent),
+    )
+    return from_config(config, store, folder=path.parent)
+
+
+def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
+    """Settle a run; ConfigError or InputError says what is missing and what would do.
+
+    folder  where a strategy's module is looked for first
+    """
     run = config.run
+    chosen = config.strategy
+    strategy = None if chosen is None else strategies.load(chosen.use, chosen.params, folder=folder)
     known = calendar.load(run.exchange)
     sessions = known.sessions(run.start, run.end)
     if not sessions:
@@ -101,7 +125,8 @@ def from_config(config: Config, store: Store) -> Plan:
         listed=listed,
         unknown=unknown,
         inputs=inputs,
-        run_id=_run_id(config, inputs, listed),
+        strategy=strategy,
+        run_id=_run_id(config, inputs, listed, strategy),
     )
 
 
@@ -200,13 +225,14 @@ def _inputs(
     return digests
 
 
-def _run_id(config: Config, inputs: dict[str, str], listed: dict[str, date]) -> str:
+def _run_id(config: Config, inputs: dict[str, str], listed: dict[str, date], strategy: strategies.Loaded | None) -> str:
     question = {
         "config": config.model_dump(mode="json"),
         "inputs": inputs,
         "listed": {symbol: first.isoformat() for symbol, first in listed.items()},
         "code": code_digest(),
         "versions": versions(),
+        **({} if strategy is None else {"strategy": strategy.digest}),
     }
     return sha256(canonical_json(question))[:16]
 

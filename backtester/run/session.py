@@ -13,6 +13,7 @@ from backtester.data.calendar import Session
 from backtester.data.columns import dates, dictionary, dictionary_of, numbers, symbols_of, text, view_of
 from backtester.data.expected import expected_labels
 from backtester.features.intraday import Pass, derived_table, gaps_table, run_pass, running_table, summary_table
+from backtester.run import trading
 from backtester.run.commit import Carry, Completed
 from backtester.run.flow import Flow
 from backtester.run.loading import Loaded
@@ -52,8 +53,11 @@ def complete(plan: Plan, prepared: Prepared, carry: Carry) -> Completed:  # noqa
     carry  empty for the first session of a run, and for every session of a run that is not chained
     """
     flow, session = prepared.flow, prepared.loaded.session
-    # Indicators that go on overnight (5.4), signals (5.5) and the ledger (5.6) go here: they read `carry` and `tables`,
-    # and add tables, those of schema.CARRIED among them.
+    tables = dict(prepared.tables)
+    # Indicators that go on overnight (5.4) and the ledger (5.6) go here: they read `carry` and `tables`, and add
+    # tables, those of schema.CARRIED among them.
+    if plan.strategy is not None:
+        tables |= trading.decide(plan, plan.strategy, prepared.done, session, flow).tables
     with flow.step("5.SUMMARY") as step:
         step.rows = prepared.processed
         grid = prepared.done.grid.grid
@@ -61,7 +65,7 @@ def complete(plan: Plan, prepared: Prepared, carry: Carry) -> Completed:  # noqa
         close = _clock(session.close_at, ZoneInfo(plan.calendar.zone))
         step.detail = f"{iterations} iterations, {step.rows} bars, final time = {close}"
     with flow.step("6.1") as step:
-        tables = prepared.tables | _pass_tables(plan, prepared.done, session)
+        tables |= _pass_tables(plan, prepared.done, session)
         step.rows = sum(table.num_rows for table in tables.values())
         step.detail = f"Complete - {step.rows} rows in {len(tables)} tables"
     return Completed(flow, prepared.processed, len(prepared.loaded.failures), tables)

@@ -1,6 +1,5 @@
 """The samples in columns, by hand."""
 
-
 import numpy as np
 
 from backtester.kernels import codes
