@@ -153,6 +153,45 @@ class Requests(NamedTuple):
     rank: Float64
 
 
+class Spans(NamedTuple):
+    """Each symbol's rows of a series: those carried from before are first to begin - 1, this session's the rest."""
+
+    first: Int64  # [symbols]
+    begin: Int64
+    end: Int64
+
+
+class Ticks(NamedTuple):
+    """A series' columns as whole ticks, value x 10^decimals; empty where an indicator does not ask for one."""
+
+    open: Int64
+    high: Int64
+    low: Int64
+    close: Int64
+    volume: Int64
+    x: Int64  # the chosen input
+
+
+class Columns(NamedTuple):
+    """A series, symbol after symbol, each in time order."""
+
+    bars: Bars
+    ticks: Ticks
+    elapsed: Int64  # microseconds from the session's open until the bar is known
+
+
+class Scratch(NamedTuple):
+    """Room for one symbol's rows at a time; what it holds between calls means nothing."""
+
+    a: Float64
+    b: Float64
+    c: Float64
+    d: Float64
+    rest: Float64
+    m: Int64
+    n: Int64
+
+
 def frozen(values: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
     """The same values, contiguous and read-only, so that a kernel meets one array type and compiles once."""
     view = np.ascontiguousarray(values).view()

@@ -109,6 +109,16 @@ TRAILING = pa.schema(
     ]
 )
 
+# What indicators of continuous scope hand to the next session, sorted by (key, symbol): `rows:INTERVAL` the bars they
+# look back on, `state:KEY` an indicator's averages, `last:KEY` its latest values.
+INDICATOR_STATE = pa.schema(
+    [
+        required("symbol", SYMBOL),
+        required("key", SYMBOL),
+        required("values", pa.list_(required("item", pa.float64()))),
+    ]
+)
+
 # One row per symbol-session that could not be computed, with the error's words.
 FAILURES = pa.schema([required("symbol", SYMBOL), required("phase", SYMBOL), required("reason", pa.string())])
 

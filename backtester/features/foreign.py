@@ -1,0 +1,207 @@
+"""Indicators that are not of the catalog: TA-Lib's functions by name, and a user's own from the user's module.
+
+`talib.ADX` is TA-Lib's function with its parameters (the extra `ta`). `my_module:name` is a Polars expression over the
+columns open, high, low, close and volume, evaluated symbol by symbol, or a `Custom`.
+
+In session scope they see the session's rows. In continuous scope they see those and the `lookback` rows before: a
+number that is declared, carried, and the same however a run is split. What needs every bar there ever was is refused.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from backtester.arrays import Bars, Float64, Int64, Spans
+from backtester.features.catalog import SUMS, Indicator, Parameter, Use, Values
+from backtester.kernels.jit import Kernel
+
+COLUMNS = Bars._fields
+# Their values are sums from the first bar there ever was.
+_ENDLESS = ("AD", "OBV")
+_ANY = 1e9
+
+
+@dataclass(frozen=True)
+class Custom:
+    """A user's indicator: expressions, one an output, or a kernel with the arguments of kernels/rolling_averages.py.
+
+    lookback  bars before a bar that its value depends on; continuous scope carries them
+    state     numbers a kernel carries for each symbol beside those bars
+    """
+
+    lookback: int
+    expressions: Mapping[str, pl.Expr] | None = None
+    kernel: Kernel[Any, Any] | None = None
+    outputs: tuple[str, ...] = ("value",)
+    parameters: tuple[Parameter, ...] = ()
+    state: int = 0
+    talib: str = ""
+
+
+def find(name: str) -> Indicator:
+    """The indicator `talib.NAME` or `module:name`; ValueError says what is missing and what would do."""
+    if name.lower().startswith("talib."):
+        return _of_talib(name)
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise ValueError("expected talib.NAME or module:name")
+    try:
+        holder = importlib.import_module(module)
+    except Exception as error:  # a user's module can fail in any way
+        raise ValueError(f"{module} cannot be imported: {error!r}") from error
+    found = getattr(holder, attribute, None)
+    if isinstance(found, pl.Expr):
+        return _of_custom(name, Custom(0, {"value": found}))
+    if isinstance(found, Custom):
+        return _of_custom(name, found)
+    names = [each for each in vars(holder) if isinstance(getattr(holder, each), pl.Expr | Custom)]
+    near = difflib.get_close_matches(attribute, names, n=1)
+    what = "is no pl.Expr and no Custom" if found is not None else "does not exist"
+    hint = f"did you mean {near[0]}?" if near else f"{module} has {', '.join(names) or 'none'}"
+    raise ValueError(f"{attribute} {what}; {hint}")
+
+
+def run_custom(custom: Custom, use: Use, spans: Spans, bars: Bars, rows: Int64, outputs: int) -> Float64:
+    """[outputs, session rows] of expressions or of a TA-Lib function, symbol by symbol."""
+    if custom.talib:
+        out = _run_talib(custom, use, spans, bars, outputs)
+    else:
+        assert custom.expressions is not None
+        symbol = np.repeat(np.arange(len(spans.first)), spans.end - spans.first)
+        frame = pl.DataFrame({"symbol": symbol} | dict(zip(COLUMNS, bars, strict=True)))
+        named = {str(k): each.over("symbol") for k, each in enumerate(custom.expressions.values())}
+        found = frame.select(**named)
+        columns = [found[str(k)].cast(pl.Float64).fill_null(float("nan")).to_numpy() for k in range(outputs)]
+        out = np.stack(columns) if len(symbol) else np.empty((outputs, 0))
+    return out if len(rows) == out.shape[1] else out[:, rows]
+
+
+def _of_custom(name: str, custom: Custom) -> Indicator:
+    outputs = tuple(custom.expressions) if custom.expressions is not None else custom.outputs
+
+    def check(_values: Values, scope: str, lookback: int) -> str | None:
+        if scope == "continuous" and not (lookback or custom.lookback or custom.state):
+            return f"{name} in continuous scope needs to know how many bars it looks back; declare lookback"
+        return None
+
+    return Indicator(
+        name,
+        "yours",
+        f"{name}, from its module",
+        "yours",
+        "lookback + 1",
+        lambda _: custom.lookback + 1,
+        "",
+        "yours",
+        custom.parameters,
+        outputs,
+        floats=COLUMNS if custom.kernel is not None else (),
+        ticks=COLUMNS if custom.kernel is not None else (),
+        state=custom.state,
+        rows=lambda _: custom.lookback,
+        check=check,
+        custom=custom,
+    )
+
+
+def talib_module() -> ModuleType:
+    """TA-Lib, or ValueError with how to install it."""
+    try:
+        return importlib.import_module("talib")
+    except ImportError as error:
+        raise ValueError("TA-Lib is not installed; pip install 'backtester[ta]'") from error
+
+
+def _of_talib(name: str) -> Indicator:
+    talib = talib_module()
+    known: list[str] = talib.get_functions()
+    function = name[len("talib.") :].upper()
+    if function not in known:
+        near = difflib.get_close_matches(function, known, n=2)
+        raise ValueError(f"TA-Lib has no {function}; did you mean {' or '.join(near) or 'one of its functions'}?")
+    info = importlib.import_module("talib.abstract").Function(function).info
+    inputs = _talib_inputs(function)
+    outputs = tuple(_snake(each) for each in info["output_names"])
+
+    def check(values: Values, scope: str, lookback: int) -> str | None:
+        try:
+            needed = _talib_lookback(function, values)
+        except Exception as error:  # TA-Lib raises plain Exception
+            return f"TA-Lib refuses the parameters of {function}: {error}"
+        if scope != "continuous":
+            return None
+        if function in _ENDLESS:
+            return f"talib.{function} sums every bar there ever was, which no run carries; use scope = 'session'"
+        if lookback < needed:
+            return (
+                f"talib.{function} in continuous scope sees the session and `lookback` bars before it; "
+                f"declare lookback = {needed} or more (10 times as many for a recursion)"
+            )
+        return None
+
+    return Indicator(
+        f"talib.{function}",
+        "talib",
+        f"TA-Lib's {info['display_name']}",
+        "TA-Lib",
+        "TA-Lib's lookback + 1",
+        lambda values: _talib_lookback(function, values) + 1,
+        "",
+        "TA-Lib's",
+        tuple(Parameter(key, value, "TA-Lib's", low=-_ANY, high=_ANY) for key, value in info["parameters"].items()),
+        ("value",) if len(outputs) == 1 else outputs,
+        ticks=("x",) if "x" in inputs else (),
+        check=check,
+        custom=Custom(0, talib=function),
+    )
+
+
+def _talib_inputs(function: str) -> list[str]:
+    """The columns TA-Lib takes, in its order; the close alone is the chosen input."""
+    names = importlib.import_module("talib.abstract").Function(function).input_names
+    columns = [each for value in names.values() for each in ([value] if isinstance(value, str) else value)]
+    if "periods" in columns:
+        raise ValueError(f"TA-Lib's {function} takes a column of periods, which bars do not have")
+    return ["x"] if columns == ["close"] else columns
+
+
+def _talib_lookback(function: str, values: Values) -> int:
+    abstract = importlib.import_module("talib.abstract").Function(function)
+    abstract.parameters = dict(values)
+    return int(abstract.lookback)
+
+
+def _run_talib(custom: Custom, use: Use, spans: Spans, bars: Bars, outputs: int) -> Float64:
+    function = getattr(talib_module(), custom.talib)
+    inputs = [_input(use.input, bars) if each == "x" else getattr(bars, each) for each in _talib_inputs(custom.talib)]
+    # Its own copies: TA-Lib refuses arrays that are read-only.
+    columns = [np.array(each) for each in inputs]
+    out = np.full((outputs, len(columns[0])), np.nan)
+    for first, end in zip(spans.first.tolist(), spans.end.tolist(), strict=True):
+        if first == end:
+            continue
+        found = function(*(column[first:end] for column in columns), **use.values)
+        for k, values in enumerate(found if isinstance(found, tuple) else (found,)):
+            out[k, first:end] = values
+    return out
+
+
+def _input(name: str, bars: Bars) -> Float64:
+    if name not in SUMS:
+        return getattr(bars, name)  # type: ignore[no-any-return]  # a column of bars
+    parts, count = SUMS[name]
+    total: Float64 = np.sum([getattr(bars, part) for part in parts], axis=0) / count
+    return total
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
