@@ -132,10 +132,10 @@ class Store:
         """
         layout = entry.layout
         if symbols is None or symbols == layout.symbols:
-            return read_all(entry.path, layout)
+            return read_all(entry.path, entry.presence_path, layout)
         if len(symbols) <= PARTIAL_SHARE * len(layout.symbols):
             return self.load_partial(entry, symbols)
-        return _with_dictionary(read_all(entry.path, layout), symbols)
+        return _with_dictionary(read_all(entry.path, entry.presence_path, layout), symbols)
 
     def load_partial(self, entry: Entry, symbols: list[str]) -> pa.Table:
         """The same as `load`, touching no other symbol's rows, whose damage then does not matter."""
@@ -190,7 +190,7 @@ class Store:
             if (found := sha256_of(entry.path)) != entry.digest:
                 return [f"{entry.path}: sha256 is {found[:12]}, its catalog entry says {entry.digest[:12]}"]
             read_symbols(entry.path, entry.presence_path, entry.layout, entry.layout.symbols)
-            read_all(entry.path, entry.layout)
+            read_all(entry.path, entry.presence_path, entry.layout)
         except (StoreError, OSError) as error:
             return [str(error)]
         return []
