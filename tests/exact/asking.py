@@ -9,6 +9,22 @@ from tests.exact import money
 from tests.exact.filling import NEARLY, execute, set_rates, settle_first_bar, size_by, size_by_cash
 from tests.exact.types import Order
 
+PRICES = ("limit", "stop", "trail")
+# The prices each order type reads.
+READS = {"limit": ("limit",), "stop": ("stop",), "trailing_stop": ("trail",)}
+READS |= dict.fromkeys(("stop_limit", "limit_if_touched"), ("limit", "stop"))
+
+
+def type_of(request):
+    """The order's type: that of a market order is told by the prices it is given."""
+    if request.order_type != "market":
+        return request.order_type
+    if request.limit is not None:
+        return "limit" if request.stop is None else "stop_limit"
+    if request.stop is not None:
+        return "stop"
+    return "market" if request.trail is None else "trailing_stop"
+
 
 def ask(book, request):
     """Handle one request."""
@@ -102,8 +118,11 @@ def submit(book, request, *, role, side, unit, amount=Fraction(0), symbol=None):
         0, request.symbol if request else symbol, side, "market", role, book.label, book.now.session, unit, amount
     )
     if request is not None:
-        order.type, order.tif, order.until, order.group = request.order_type, request.tif, request.until, request.group
-        order.limit, order.stop, order.trail, order.legs = request.limit, request.stop, request.trail, request.legs
+        order.tif, order.until, order.group = request.tif, request.until, request.group
+        order.legs = request.legs
+        order.type = type_of(request)
+        reads = READS.get(order.type, ())
+        order.limit, order.stop, order.trail = (getattr(request, n) if n in reads else None for n in PRICES)
     if (
         unit != "close"
         and order.symbol in book.mark
@@ -134,7 +153,7 @@ def execute_now(book, order):
 
 def counted(book, symbol):
     """The position as the checks see it: 0 while an order that closes it is working."""
-    closing = any(order.closes for order in book.working(symbol) if order.id != book.checking)
+    closing = any(order.closes for order in book.working(symbol))
     return Fraction(0) if closing else book.held(symbol)
 
 
@@ -147,7 +166,6 @@ def opens(book, order):
 
 def refusal(book, order):
     """Why an order is refused, or None."""
-    book.checking = order.id
     if order.symbol not in book.mark or not book.priced_well(order):
         return "price"
     if order.quantity == 0:
@@ -158,7 +176,7 @@ def refusal(book, order):
     rules, symbol = book.rules, order.symbol
     if symbol in rules.restricted:
         return "restricted"
-    if symbol in book.barred:
+    if rules.quality and (symbol in book.now.barred or symbol not in book.now.bars):
         return "quality"
     if book.halted:
         return "halted"

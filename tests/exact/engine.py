@@ -16,16 +16,15 @@ def simulate(rules, labels, requests):
     requests  {number of the label: its Requests, in any order}
     """
     book = Book(rules)
-    book.targets, book.seen_this_session, book.barred, book.checking = {}, set(), frozenset(), -1
+    book.targets = {}
     previous_day = None
     for number, label in enumerate(labels):
-        book.now, book.label, book.barred = label, number, label.barred
+        book.now, book.label = label, number
         if label.is_first:
             if previous_day is not None:
                 carry_costs(book, label.day - previous_day)
             previous_day = label.day
             book.start, book.halted, book.past_cutoff, book.loss_met = book.worth(), False, False, False
-            book.seen_this_session = set()
         match(book)
         mark(book)
         guard(book)
@@ -55,7 +54,6 @@ def mark(book):
     """Marks at the close; timers count, and those that end become market orders."""
     for symbol, bar in book.now.bars.items():
         book.mark[symbol], book.bar[symbol] = bar.close, bar
-        book.seen_this_session.add(symbol)
     for order in book.live():
         if (
             order.status == "live"

@@ -78,17 +78,13 @@ class _Round:
         if order.type == "market":
             return stage == ("open" if rules.market_price == "open" else "close")
         if order.type == "market_on_open":
-            return stage == "open" and self.opens_session(order)
+            return stage == "open" and label.session > order.session
         if order.type == "market_on_close":
             return stage == "close" and label.is_last
         if order.type not in PRICED:
             return False
         when = {"open": "open", "inside": "within", "close": "close"}[stage]
         return touch.touched(rules, order, self.bar(order), when)
-
-    def opens_session(self, order):
-        book = self.book
-        return book.now.session > order.session and order.symbol not in book.seen_this_session
 
     def queue_turn(self, order):
         """The queue knows no stages: an order's condition is asked once, of the whole bar."""

@@ -98,6 +98,7 @@ class Rules:
     lots: str = "average"
     end: str = "mark"
     commission: Commission = field(default_factory=Commission)
+    quality: bool = False
     restricted: frozenset = frozenset()
     max_open_positions: int | None = None
     max_per_trade: Fraction | None = None
