@@ -127,7 +127,8 @@ def rules_of(
 
 
 def _slips(execution: Execution) -> bool:
-    return any((execution.slippage_bps, execution.slippage_ticks, execution.spread_bps, execution.share_impact))
+    moves = (execution.slippage_bps, execution.slippage_ticks, execution.spread_bps, execution.share_impact)
+    return any(moves) or execution.slip_within_bar or execution.round_fills
 
 
 def _per_tick(tick: float) -> float:

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NoReturn
+from functools import cached_property
+from typing import Any, NamedTuple
 
-from backtester.arrays import Clock, Market, Requests
+import numpy as np
+import numpy.typing as npt
+
+from backtester.arrays import Clock, Float64, Int64, Market, Requests, Scalar
 from backtester.errors import UsageError
+from backtester.execution.requests import NOTHING
+from backtester.kernels import state as layout
+from backtester.kernels.ledger import CLOSING, OPENING, WHOLE, advance
 from backtester.kernels.state import Log, Rules, State
+
+
+class Written(NamedTuple):
+    """The rows of a Log that are filled, copied: whole arrays, in order."""
+
+    order_facts: Int64
+    order_amounts: Float64
+    events: Int64
+    event_amounts: Float64
+    fills: Int64
+    fill_amounts: Float64
+    trades: Int64
+    trade_amounts: Float64
 
 
 @dataclass(frozen=True)
@@ -16,8 +36,23 @@ class Simulation:
 
     clock: Clock
     market: Market
+    rules: Rules
     state: State
-    log: Log
+    written: Written
+    marks: Float64  # [EQUITY_ROWS, labels]; no label where marks are off
+    sessions: Float64  # [sessions, SESSION_COLUMNS]
+    first_label: int  # how many labels the run had before this clock; labels in `written` count from the run's start
+
+    @cached_property
+    def equity(self) -> Float64:
+        """Equity at the end of every label: cash and every position at its mark."""
+        equity: Float64 = self.marks[layout.E_CASH] + self.marks[layout.E_NET]
+        return equity
+
+    @property
+    def final_equity(self) -> float:
+        """Equity at the clock's end."""
+        return float(self.sessions[-1, layout.S_EQUITY])
 
 
 def simulate(
@@ -31,19 +66,136 @@ def simulate(
     state          kernels.state.new_state(symbols, capital), or that of the simulation before; it is moved on
     is_last        the run ends with this clock's last label: `end` applies
     """
-    _refuse(clock, market, requests, rules, state, is_last)
+    ledger = Ledger(clock, market, rules=rules, state=state, is_last=is_last, expected=len(requests.label))
+    ledger.run(requests)
+    return ledger.done()
 
 
 class Ledger:
-    """The same, label by label, for strategies that decide in between.
+    """The ledger over one clock, in whole or label by label, for strategies that decide in between.
 
     `open_label(t)` does steps 1 to 4 of docs/execution.md for label t, `close_label(t, requests)` steps 5 to 8, where
     the requests are those of label t; `done()` is the Simulation.
     """
 
-    def __init__(self, clock: Clock, market: Market, *, rules: Rules, state: State, is_last: bool = False) -> None:
-        _refuse(clock, market, rules, state, is_last)
+    def __init__(
+        self,
+        clock: Clock,
+        market: Market,
+        *,
+        rules: Rules,
+        state: State,
+        is_last: bool = False,
+        expected: int = 0,
+    ) -> None:
+        if len(state.book) != len(rules.restricted):
+            raise UsageError(f"simulate: state of {len(state.book)} symbols, rules of {len(rules.restricted)}")
+        self.clock, self.market, self.rules, self.state = clock, market, rules, state
+        self._is_last = int(is_last)
+        self._first_label = int(state.counters[layout.LABELS])
+        self._parts: list[Written] = []
+        labels = len(clock.timestamp) if rules.marks else 0
+        self._marks = np.empty((layout.EQUITY_ROWS, labels))
+        self._sessions = np.zeros((len(clock.days), layout.SESSION_COLUMNS))
+        self._log = self._room(256 + 2 * expected)
+
+    def run(self, requests: Requests, first: int = 0, end: int | None = None) -> None:
+        """Every label from `first` to before `end`, the clock's last by default."""
+        self.state.counters[layout.REQUEST] = int(np.searchsorted(requests.label, first))
+        self._advance(first, len(self.clock.timestamp) if end is None else end, WHOLE, requests)
+
+    def open_label(self, t: int) -> None:
+        """Steps 1 to 4 of label t: what happens before a strategy decides on its bars."""
+        self._advance(t, t + 1, OPENING, NOTHING)
+
+    def close_label(self, t: int, requests: Requests = NOTHING) -> None:
+        """Steps 5 to 8 of label t; requests are those decided at t."""
+        self.state.counters[layout.REQUEST] = 0
+        self._advance(t, t + 1, CLOSING, requests)
+
+    def done(self) -> Simulation:
+        """What happened since the ledger was made."""
+        self._drain()
+        columns: list[Any] = [np.concatenate(parts) for parts in zip(*self._parts, strict=True)]
+        written = Written(*columns)
+        self._parts = [written]
+        return Simulation(
+            self.clock,
+            self.market,
+            self.rules,
+            self.state,
+            written,
+            self._marks,
+            self._sessions,
+            self._first_label,
+        )
+
+    def _advance(self, first: int, end: int, part: int, requests: Requests) -> None:
+        clock, market, rules, last = self.clock, self.market, self.rules, self._is_last
+        while True:
+            stopped = advance(first, end, part, last, clock, market, requests, rules, self.state, self._log)
+            if stopped == end:
+                return
+            # The kernel stops before a label it may not have room for: hand out new room, and go on at that label.
+            self._drain()
+            first = stopped
+            self.state = with_room(self.state)
+            self._log = self._room(2 * len(self._log.fills))
+
+    def _drain(self) -> None:
+        rows = self._log.rows
+        orders, events, fills, trades = (int(count) for count in rows)
+        log = self._log
+        self._parts.append(
+            Written(
+                log.order_facts[:orders].copy(),
+                log.order_amounts[:orders].copy(),
+                log.events[:events].copy(),
+                log.event_amounts[:events].copy(),
+                log.fills[:fills].copy(),
+                log.fill_amounts[:fills].copy(),
+                log.trades[:trades].copy(),
+                log.trade_amounts[:trades].copy(),
+            )
+        )
+        rows[:] = 0
+
+    def _room(self, fills: int) -> Log:
+        orders = fills if self.rules.events else 0
+        return Log(
+            rows=np.zeros(4, dtype=np.int64),
+            order_facts=_integers(orders, layout.LOGGED_FACTS),
+            order_amounts=np.empty((orders, layout.LOGGED_AMOUNTS)),
+            events=_integers(4 * orders, layout.EVENT_COLUMNS),
+            event_amounts=np.empty((4 * orders, 2)),
+            fills=_integers(fills, layout.FILL_COLUMNS),
+            fill_amounts=np.empty((fills, layout.FILL_AMOUNTS)),
+            trades=_integers(fills, layout.TRADE_COLUMNS),
+            trade_amounts=np.empty((fills, layout.TRADE_AMOUNTS)),
+            equity=self._marks,
+            sessions=self._sessions,
+        )
 
 
-def _refuse(*_: object) -> NoReturn:
-    raise UsageError("simulate: the ledger is not built yet")
+def with_room(state: State) -> State:
+    """The same state with twice the room for live orders and lots."""
+    room, lots = len(state.queue), len(state.next_lot)
+    next_lot = np.concatenate((state.next_lot, np.arange(lots + 1, 2 * lots + 1, dtype=np.int64)))
+    next_lot[-1] = state.counters[layout.FREE_LOT]
+    state.counters[layout.FREE_LOT] = lots
+    return state._replace(
+        amounts=_doubled(state.amounts),
+        orders=_doubled(state.orders),
+        lots=_doubled(state.lots),
+        next_lot=next_lot,
+        queue=np.zeros(2 * room, dtype=np.int64),
+        keys=np.zeros((2 * room, layout.KEY_COLUMNS)),
+    )
+
+
+def _doubled(rows: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+    return np.concatenate((rows, np.zeros_like(rows)))
+
+
+def _integers(rows: int, columns: int) -> Int64:
+    return np.empty((rows, columns), dtype=np.int64)

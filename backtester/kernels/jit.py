@@ -33,36 +33,59 @@ class _Mode:
 class Kernel(Generic[Arguments, Result]):
     """A function of arrays and numbers; calls run it as Python until `compiled()` has been called."""
 
-    def __init__(self, python: Callable[Arguments, Result]) -> None:
+    def __init__(self, python: Callable[Arguments, Result], *, inline: bool = True) -> None:
         functools.update_wrapper(self, python)
         self.python = python
+        self.inline = inline
 
     def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         if _Mode.compiled:
             return self.machine(*args, **kwargs)
-        return self.python(*(_plain(value) for value in args))  # type: ignore[call-arg]  # positions, by contract
+        return self.plain(*(_plain(value) for value in args))  # type: ignore[call-arg]  # positions, by contract
+
+    @functools.cached_property
+    def plain(self) -> Callable[Arguments, Result]:
+        """The function as Python; kernels it calls are called as they are, their arguments being plain already."""
+        return self._bound({name: value.plain for name, value in self._callees().items() if isinstance(value, Kernel)})
 
     @functools.cached_property
     def machine(self) -> Callable[Arguments, Result]:
         """The compiled function, made at first use; kernels it calls are compiled into it."""
         import numba
 
-        known = self.python.__globals__
-        names = {name: _callee(known[name]) for name in self.python.__code__.co_names if name in known}
-        names["__name__"] = self.python.__module__
-        python = types.FunctionType(self.python.__code__, names, self.python.__name__, self.python.__defaults__)
-        functools.update_wrapper(python, self.python)
+        python = self._bound({name: _callee(value) for name, value in self._callees().items()})
         # numpy error model: no zero-division branch, which would keep LLVM from vectorizing; kernels guard.
         # _nrt off: no reference counts, which cost more than a short run of rows; allocating then fails to compile.
         jitted: Callable[Arguments, Result] = numba.njit(  # type: ignore[call-overload]  # its types lack _nrt
-            cache=True, nogil=True, forceinline=True, _nrt=False, fastmath=False, parallel=False, error_model="numpy"
+            cache=True,
+            nogil=True,
+            forceinline=self.inline,
+            _nrt=False,
+            fastmath=False,
+            parallel=False,
+            error_model="numpy",
         )(python)
         return jitted
+
+    def _callees(self) -> dict[str, Any]:
+        known = self.python.__globals__
+        return {name: known[name] for name in self.python.__code__.co_names if name in known}
+
+    def _bound(self, names: dict[str, Any]) -> Callable[Arguments, Result]:
+        known = {**self._callees(), **names, "__name__": self.python.__module__}
+        python = types.FunctionType(self.python.__code__, known, self.python.__name__, self.python.__defaults__)
+        functools.update_wrapper(python, self.python)
+        return python
 
 
 def kernel(python: Callable[Arguments, Result]) -> Kernel[Arguments, Result]:
     """Mark a function of arrays and numbers as a kernel."""
     return Kernel(python)
+
+
+def outlined(python: Callable[Arguments, Result]) -> Kernel[Arguments, Result]:
+    """Mark a kernel that is called rarely: compiled once and called, not compiled into each of its callers."""
+    return Kernel(python, inline=False)
 
 
 def unsigned(index: int) -> int:

@@ -32,7 +32,7 @@ class Rules(NamedTuple):
     stale_after_bars: int
     volume_frac: float
     volume_rest: int
-    slips: int  # any of slippage, spread, impact is on
+    slips: int  # a fill's price can differ from its reference: slippage, spread, impact, within bar, rounding
     slippage_frac: float  # slippage_bps / 10000
     slippage_price: float  # slippage_ticks x tick
     spread_frac: float  # the half of it, as a fraction
@@ -108,7 +108,7 @@ ACCOUNT_COLUMNS = 9
     MONTH,
     REQUEST,
     FREE_LOT,
-    IS_OVER,
+    LEGS,
 ) = range(14)
 COUNTERS = 14
 
@@ -167,7 +167,7 @@ FACT_COLUMNS = 11
 AMOUNT_COLUMNS = 14
 
 # State.orders, a row a live order, in order of submission. TURN is the label of its latest turn, ARMED the label in
-# which it may fill inside although it was made there, ROUTE what it has become.
+# which it may fill inside although it was made there, ROUTE what it has become, ROW its bar at this label, if any.
 (
     ORDER_ID,
     SYMBOL,
@@ -189,12 +189,17 @@ AMOUNT_COLUMNS = 14
     SEQ,
     LEG_OF,
     MET,
-) = range(20)
-ORDER_COLUMNS = 20
+    ROW,
+) = range(21)
+ORDER_COLUMNS = 21
 GONE = -1  # the ORDER_ID of a row whose order has ended
 
 # ROUTE
 AS_GIVEN, NOW_LIMIT, NOW_MARKET = range(3)
+
+# State.keys, a row a place of the queue.
+KEY_GROUP, KEY_SYMBOL, KEY_PATH, KEY_DISTANCE, KEY_REFERENCE, KEY_RULE, KEY_KIND, KEY_WHERE = range(8)
+KEY_COLUMNS = 8
 
 # State.lots: (quantity, price); State.next_lot: the lot after it, -1 for the last.
 
@@ -212,7 +217,7 @@ class State(NamedTuple):
     lots: Float64  # [room, 2]
     next_lot: Int64  # [room]
     queue: Int64  # [room]; scratch of one stage: rows of orders
-    keys: Float64  # [room, 4]; scratch: what the queue is sorted by
+    keys: Float64  # [room, KEY_COLUMNS]; scratch: what the queue is sorted by, and how each would fill
 
 
 # Log.order_amounts: QUANTITY, LIMIT_PRICE, STOP_PRICE, TRAIL_BY; Log.order_facts likewise.
@@ -229,8 +234,9 @@ LOGGED_AMOUNTS = 4
     LOGGED_GROUP,
     LOGGED_UNTIL,
     LOGGED_FRACTIONS,
-) = range(11)
-LOGGED_FACTS = 11
+    LOGGED_AT,
+) = range(12)
+LOGGED_FACTS = 12
 
 # Log.events and Log.event_amounts (quantity, price).
 EVENT_ORDER, EVENT_SEQ, EVENT_LABEL, EVENT_AT, EVENT_KIND, EVENT_REASON = range(6)
@@ -319,5 +325,5 @@ def new_state(symbols: int, capital: float, *, room: int = 64, lots: int = 64) -
         lots=np.zeros((lots, 2)),
         next_lot=next_lot,
         queue=np.zeros(room, dtype=np.int64),
-        keys=np.zeros((room, 4)),
+        keys=np.zeros((room, KEY_COLUMNS)),
     )

@@ -1,0 +1,177 @@
+"""The ledger: label by label, what docs/execution.md says in the order it says it."""
+
+from __future__ import annotations
+
+from backtester.arrays import Clock, Int64, Market, Requests
+from backtester.kernels.asking import ask
+from backtester.kernels.closing import (
+    end_data,
+    end_session,
+    expire,
+    flatten_session,
+    guard,
+    start_session,
+)
+from backtester.kernels.codes import FIRST_LABEL, LAST_LABEL
+from backtester.kernels.jit import kernel
+from backtester.kernels.marking import mark_all, mark_label, mark_stretch, record
+from backtester.kernels.matching import match, run_timers
+from backtester.kernels.orders import swept
+from backtester.kernels.state import (
+    EVENT_ROWS,
+    FILL_ROWS,
+    FREE_LOT,
+    HELD,
+    LABELS,
+    LEGS,
+    LIVE,
+    ORDER_ROWS,
+    REQUEST,
+    TRADE_ROWS,
+    Log,
+    Rules,
+    State,
+)
+
+# What `advance` is asked for: whole labels, or steps 1 to 4 of one label, or the others of it.
+WHOLE, OPENING, CLOSING = range(3)
+
+
+@kernel
+def has_room(asked: int, rules: Rules, state: State, log: Log) -> bool:
+    """Is there room for all that one label can write, `asked` requests and every live order at work?"""
+    # Each request submits two orders at most, a fill four legs, a guard or an end an order for each position.
+    busy = state.counters[LIVE] + 2 * asked + 4 * state.counters[HELD] + 4
+    made = 6 * busy
+    fills = 2 * (busy + made)
+    live = state.counters[LIVE] + made
+    return (
+        live <= len(state.queue)
+        and log.rows[FILL_ROWS] + fills <= len(log.fills)
+        and log.rows[TRADE_ROWS] + fills <= len(log.trades)
+        and (rules.fifo == 0 or free_lots(fills, state))
+        and (
+            rules.events == 0
+            or (
+                log.rows[ORDER_ROWS] + made <= len(log.order_facts)
+                and log.rows[EVENT_ROWS] + 8 * (busy + made) <= len(log.events)
+            )
+        )
+    )
+
+
+@kernel
+def free_lots(count: int, state: State) -> bool:
+    """Are there so many free lots?"""
+    lot = state.counters[FREE_LOT]
+    while count > 0 and lot >= 0:
+        lot = state.next_lot[lot]
+        count -= 1
+    return count == 0
+
+
+@kernel
+def session_of(t: int, starts: Int64) -> int:
+    """The session label t lies in."""
+    low, high = 0, len(starts) - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if starts[middle] <= t:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def asked_at(t: int, requests: Requests, state: State) -> int:
+    """How many requests label t has."""
+    q: int = state.counters[REQUEST]
+    while q < len(requests.label) and requests.label[q] == t:
+        q += 1
+    count: int = q - state.counters[REQUEST]
+    return count
+
+
+@kernel
+def advance(
+    first: int,
+    end: int,
+    part: int,
+    is_last: int,
+    clock: Clock,
+    market: Market,
+    requests: Requests,
+    rules: Rules,
+    state: State,
+    log: Log,
+) -> int:
+    """Labels `first` to `end` - 1; the label to go on at, `end` when all is done, less when room must be made first.
+
+    part     WHOLE; or OPENING, CLOSING: the steps before and after what a strategy decides at label `first`
+    is_last  1 if the run ends with the clock's last label
+    """
+    t = first
+    session = session_of(first, clock.session_starts)
+    while t < end:
+        if part != CLOSING and clock.flags[t] & FIRST_LABEL:
+            session = session_of(t, clock.session_starts)
+        asked = asked_at(t, requests, state)
+        is_quiet = asked == 0 and state.counters[LIVE] == 0 and rules.guards == 0 and part == WHOLE
+        if not is_quiet and not has_room(asked, rules, state, log):
+            break
+        if part != CLOSING and clock.flags[t] & FIRST_LABEL:
+            start_session(session, clock, rules, state)
+        if is_quiet:
+            stop = min(end, clock.session_starts[session + 1])
+            if state.counters[REQUEST] < len(requests.label):
+                stop = min(stop, requests.label[state.counters[REQUEST]])
+            if is_last != 0 and rules.end != 0 and stop == len(clock.flags) and t < stop - 1:
+                stop -= 1
+            if not (is_last != 0 and rules.end != 0 and t == len(clock.flags) - 1):
+                mark_stretch(t, stop, clock, market, rules, state, log)
+                if stop == clock.session_starts[session + 1]:
+                    end_session(session, state, log)
+                t = stop
+                continue
+        if part != CLOSING:
+            if state.counters[LIVE] > 0:
+                match(t, clock, market, rules, state, log)
+            mark_label(t, clock, market, rules, state)
+            if state.counters[LEGS] > 0:
+                run_timers(t, clock, market, rules, state, log)
+            if rules.guards != 0:
+                guard(t, clock, market, rules, state, log)
+            if part == OPENING:
+                return end
+        decide(t, asked, clock, market, requests, rules, state, log)
+        if state.counters[LIVE] > 0:
+            expire(t, clock, rules, state, log)
+        if rules.flat_by != 0 and clock.flags[t] & LAST_LABEL:
+            flatten_session(t, clock, market, rules, state, log)
+        if is_last != 0 and rules.end != 0 and t == len(clock.flags) - 1:
+            end_data(t, clock, market, rules, state, log)
+        if state.counters[LIVE] > 0:
+            swept(state)
+        if rules.marks != 0:
+            record(t, state, log)
+        if clock.flags[t] & LAST_LABEL:
+            end_session(session, state, log)
+        state.counters[LABELS] += 1
+        t += 1
+    if t == len(clock.flags) and t > first:
+        state.counters[LABELS] -= 1
+        mark_all(t - 1, clock, market, state)
+        state.counters[LABELS] += 1
+    return t
+
+
+@kernel
+def decide(
+    t: int, asked: int, clock: Clock, market: Market, requests: Requests, rules: Rules, state: State, log: Log
+) -> None:
+    """Handle the requests of label t."""
+    q = state.counters[REQUEST]
+    for j in range(asked):
+        ask(q + j, t, clock, market, requests, rules, state, log)
+    state.counters[REQUEST] = q + asked
