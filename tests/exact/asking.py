@@ -166,7 +166,8 @@ def opens(book, order):
 
 def refusal(book, order):
     """Why an order is refused, or None."""
-    if order.symbol not in book.mark or not book.priced_well(order):
+    absent = any(getattr(order, name) is None for name in READS.get(order.type, ()))
+    if order.symbol not in book.mark or absent or not book.priced_well(order):
         return "price"
     if order.quantity == 0:
         return "quantity"

@@ -74,7 +74,7 @@ def allowed_by_cash(book, order, quantity, price):
 
 def give(book, order, bar):
     """(wanted, given by volume): units, or None where the order ended instead."""
-    rules, held = book.rules, book.held(order.symbol)
+    held = book.held(order.symbol)
     if order.closes:
         if held * order.side >= 0:
             book.drop(order, "flat")
@@ -82,10 +82,17 @@ def give(book, order, bar):
         wanted = abs(held)
     else:
         wanted = order.quantity - order.filled
+    room = room_of(book, order, bar)
+    return wanted, wanted if room is None else min(wanted, room)
+
+
+def room_of(book, order, bar):
+    """The units a bar still gives, None for any number."""
+    rules = book.rules
     if bar is None or rules.volume_frac == 0:
-        return wanted, wanted
+        return None
     cap = money.rounded(rules.volume_frac * bar.volume, rules.lot)
-    return wanted, min(wanted, max(cap - book.used.get(order.symbol, 0), 0))
+    return max(cap - book.used.get(order.symbol, 0), 0)
 
 
 def size_now(book, order, reference, bar):
@@ -102,24 +109,24 @@ def size_now(book, order, reference, bar):
     return True
 
 
-def execute(book, order, reference, *, rule, bar, at_open=False, inside=False, volume=True):
+def execute(book, order, reference, *, rule, bar, at_open=False, inside=False):
     """Give an order its turn at a reference price; `bar` None is a close at a mark."""
     rules = book.rules
     set_rates(book, order, at_open)
+    fills_all = rules.volume_rest == "next_tick"
     if not size_now(book, order, reference, bar):
         return
-    gives = give(book, order, bar if volume else None)
+    gives = give(book, order, bar)
     if gives is None:
         return
     wanted, given = gives
-    fills_all = rules.volume_rest == "next_tick"
     if order.tif == "fok" and given < wanted and not fills_all:
         return
     opens = book.opening(order.side, given if given else wanted, book.held(order.symbol)) > 0
     price = money.costly_price(rules, reference, order.side, kind=kind_of(order), opens=opens, quantity=given, bar=bar)
     if given and not _fill(book, order, given, price, reference, rule, bar, at_open, inside):
         return
-    if given < wanted and order.status == "live" and volume:
+    if given < wanted and order.status == "live":
         if fills_all:
             worse = price + order.side * rules.tick
             _fill(book, order, wanted - given, worse, reference, "remainder", bar, at_open, inside)

@@ -15,10 +15,14 @@ def match(book):
     book.used, book.armed = {}, []
     meets = []
     for order in book.live():
-        if order.symbol in label.bars:
+        waited, fresh = book.label - order.label, order.type == "market" and not order.was_stop
+        if order.symbol not in label.bars:
+            if fresh and rules.missing_bar == "cancel" and waited == 1:
+                book.drop(order, "missing")
+        elif fresh and order.bars_met == 0 and waited > rules.stale_after_bars > 0:
+            book.drop(order, "stale", "rejected")
+        else:
             meets.append(order)
-        elif order.type == "market" and rules.missing_bar == "cancel" and book.label == order.label + 1:
-            book.drop(order, "missing")
     first = [order for order in meets if order.bars_met == 0]
     if rules.trail_first:
         for order in meets:
@@ -119,6 +123,7 @@ class _Round:
             reference = touch.stop_fill(rules, order, bar)
             execute(book, order, reference, rule=stop_rule(rules, order, reference), **marks)
             self.becomes(order, "market")
+            order.was_stop = True
 
     def becomes(self, order, kind):
         if order.status == "live":
@@ -127,10 +132,6 @@ class _Round:
 
     def market_turn(self, order, bar, stage):
         book, rules = self.book, self.book.rules
-        late = book.label - order.label > rules.stale_after_bars > 0
-        if order.type == "market" and late and order.bars_met == 0:
-            book.drop(order, "stale", "rejected")
-            return
         if order.type == "market":
             reference, rule = touch.market_price(rules, bar), MARKET_RULE[rules.market_price]
         else:

@@ -9,9 +9,9 @@ NEARLY = Fraction(1, 10**9)
 
 
 def rounded(quantity, lot):
-    """Toward zero to a multiple of `lot`, a multiple if within 1e-9 lots of the next."""
+    """Toward zero to a multiple of `lot`, a multiple if within 1e-9 lots of the next; without lots dust is nothing."""
     if lot == 0:
-        return quantity
+        return quantity if abs(quantity) > NEARLY else Fraction(0)
     whole = math.floor(abs(quantity) / lot + NEARLY)
     return lot * whole if quantity >= 0 else -lot * whole
 

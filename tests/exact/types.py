@@ -175,6 +175,7 @@ class Order:
     per_unit: Fraction = Fraction(0)
     bars_met: int = 0
     legs_made: bool = False
+    was_stop: bool = False
     status: str = "live"
 
     @property

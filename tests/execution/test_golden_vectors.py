@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from tests.execution.golden import BARS, CELLS, SECTIONS
-from tests.execution.two_engines import MINUTE, Case, Day, exact
+from tests.execution.two_engines import MINUTE, Case, Day, exact, real
 
 OPEN = 1_750_080_600_000_000
 DAY = Day(dt.date(2025, 6, 16), [OPEN + k * MINUTE for k in range(8)], OPEN + 8 * MINUTE)
@@ -20,7 +20,7 @@ def fills(name, ledger):
     return found, float(found[-1]["position"]) if found else 0.0
 
 
-@pytest.mark.parametrize("ledger", [exact], ids=["exact"])
+@pytest.mark.parametrize("ledger", [exact, real], ids=["exact", "ledger"])
 @pytest.mark.parametrize("name", CELLS)
 def test_golden_vector(name, ledger):
     cell = CELLS[name]

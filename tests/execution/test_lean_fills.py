@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.execution.golden import SECTIONS, order
-from tests.execution.two_engines import Case, Day, exact
+from tests.execution.two_engines import Case, Day, exact, real
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 MINUTES = SHARED / "data" / "lean" / "equity" / "usa" / "minute" / "spy"
@@ -22,7 +22,7 @@ FACTOR = Fraction(8646266, 10**7)  # SPY's price factor of the week
 LEAN = SECTIONS["lean"] | {"leverage": 2.0}
 
 pytestmark = pytest.mark.skipif(not MINUTES.is_dir(), reason="../shared/data/lean is not here")
-ledgers = pytest.mark.parametrize("ledger", [exact], ids=["exact"])
+ledgers = pytest.mark.parametrize("ledger", [exact, real], ids=["exact", "ledger"])
 
 
 @functools.cache

@@ -74,27 +74,49 @@ def settings(case):
     return Execution(**case.execution), Limits(**case.limits)
 
 
-def real(case, *, cuts=()):
-    """The package's ledger; `cuts` are numbers of sessions before which it stops and goes on."""
+def real(case, *, session_cuts=(), label_cuts=()):
+    """The package's ledger, in one go or in parts.
+
+    session_cuts  numbers of sessions before which it stops, and goes on with a clock of its own
+    label_cuts    numbers of labels before which it stops, and goes on with the rest of the same clock; not both
+    """
     execution, limits = settings(case)
     rules = rules_of(execution, limits, symbols=case.names, quality=bool(case.no_entry))
     account = state.new_state(case.symbols, execution.capital)
-    outcome, before, first = Outcome([], [], []), None, 0
-    bounds = [0, *sorted(cuts), len(case.days)]
-    for start, stop in itertools.pairwise(bounds):
-        days = case.days[start:stop]
-        if not days:
-            continue
-        count = sum(len(day.labels) for day in days)
-        clock, market = _market(case, days, first, before, limits)
+    outcome, total = Outcome([], [], []), sum(len(day.labels) for day in case.days)
+    for clock, market, first in _parts(case, limits, session_cuts, label_cuts):
+        count = len(clock.timestamp)
         asked = [row for row in case.requests if first <= row["label"] < first + count]
         done = simulate(
-            clock, market, _columns(asked, first), rules=rules, state=account, is_last=stop == len(case.days)
+            clock, market, _columns(asked, first), rules=rules, state=account, is_last=first + count == total
         )
         account = done.state
-        _read(done.log, first, outcome)
-        before, first = days[-1].date, first + count
+        _read(done, outcome)
     return outcome
+
+
+def _parts(case, limits, session_cuts, label_cuts):
+    """(clock, market, number of its first label) one after the other."""
+    first, before = 0, None
+    for start, stop in itertools.pairwise([0, *sorted(session_cuts), len(case.days)]):
+        days = case.days[start:stop]
+        if days:
+            clock, market = _market(case, days, first, before, limits)
+            for cut, end in itertools.pairwise([0, *sorted(label_cuts), len(clock.timestamp)]):
+                if cut < end:
+                    yield _piece(clock, cut, end), market, first + cut
+            first, before = first + len(clock.timestamp), days[-1].date
+
+
+def _piece(clock, start, stop):
+    """Labels `start` to `stop` of a clock, as a clock."""
+    labels = {name: getattr(clock, name)[start:stop] for name in ("timestamp", "known_at", "starts", "ends", "flags")}
+    bounds = clock.session_starts
+    kept = [k for k in range(len(bounds) - 1) if bounds[k] < stop and bounds[k + 1] > start]
+    starts = np.clip([*(bounds[k] for k in kept), stop], start, stop) - start
+    return clock._replace(
+        **labels, session_starts=starts.astype(np.int64), days=clock.days[kept], month=clock.month[kept]
+    )
 
 
 def _market(case, days, first, before, limits):
@@ -141,15 +163,14 @@ def _columns(rows, first):
     return requests_of(**columns)
 
 
-def _read(log, first, outcome):
-    _, event_rows, fill_rows, _ = log.rows
-    for k in range(fill_rows):
-        whole, part = log.fills[k], log.fill_amounts[k]
+def _read(done, outcome):
+    written = done.written
+    for whole, part in zip(written.fills, written.fill_amounts, strict=True):
         outcome.fills.append(
             {
                 "order": int(whole[state.FILL_ORDER]),
                 "symbol": int(whole[state.FILL_SYMBOL]),
-                "label": int(whole[state.FILL_LABEL]) + first,
+                "label": int(whole[state.FILL_LABEL]),
                 "side": int(whole[state.FILL_SIDE]),
                 "rule": codes.FILL_RULES[whole[state.FILL_RULE]],
                 "ambiguous": bool(whole[state.FILL_IS_AMBIGUOUS]),
@@ -163,15 +184,12 @@ def _read(log, first, outcome):
                 "cash": part[state.F_CASH],
             }
         )
-    for k in range(event_rows):
-        row = log.events[k]
-        reason = row[state.EVENT_REASON]
-        if reason != codes.NO_REASON:
-            label = int(row[state.EVENT_LABEL]) + first
-            outcome.ends.append((int(row[state.EVENT_ORDER]), label, codes.REASONS[reason]))
-    outcome.equity.extend(
-        (cash, cash + net) for cash, net in zip(log.equity[state.E_CASH], log.equity[state.E_NET], strict=True)
-    )
+    for row in written.events:
+        if row[state.EVENT_REASON] != codes.NO_REASON:
+            end = (int(row[state.EVENT_ORDER]), int(row[state.EVENT_LABEL]), codes.REASONS[row[state.EVENT_REASON]])
+            outcome.ends.append(end)
+    cash, worth = done.marks[state.E_CASH], done.equity
+    outcome.equity.extend(zip(cash, worth, strict=True))
 
 
 def exact(case):
@@ -198,7 +216,9 @@ def exact_rules(case):
     limited.pop("flat_by")
     restricted = frozenset(case.names.index(name) for name in limited.pop("restricted"))
     whole = {name: _number(value) for name, value in (values | limited).items()}
-    return types.Rules(**whole, commission=commission, restricted=restricted, flat_by_us=limits.flat_by_us)
+    return types.Rules(
+        **whole, commission=commission, restricted=restricted, quality=bool(case.no_entry), flat_by_us=limits.flat_by_us
+    )
 
 
 def _number(value):
