@@ -9,6 +9,8 @@ from tests.exact import money
 from tests.exact.filling import NEARLY, execute, set_rates, settle_first_bar, size_by, size_by_cash
 from tests.exact.types import Order
 
+# A limit is exceeded by more than this share of it.
+SLACK = 1 + NEARLY
 PRICES = ("limit", "stop", "trail")
 # The prices each order type reads.
 READS = {"limit": ("limit",), "stop": ("stop",), "trailing_stop": ("trail",)}
@@ -193,15 +195,15 @@ def _over_limits(book, order, opening):
     if rules.max_open_positions is not None and len(names) > rules.max_open_positions:
         return "max_open_positions"
     notional = opening * mark[symbol]
-    if rules.max_per_trade is not None and notional > rules.max_per_trade:
+    if rules.max_per_trade is not None and notional > rules.max_per_trade * SLACK:
         return "max_per_trade"
     after = abs(counted(book, symbol) + order.side * size_at_mark(book, order)) * mark[symbol]
-    if rules.max_per_symbol is not None and after > rules.max_per_symbol:
+    if rules.max_per_symbol is not None and after > rules.max_per_symbol * SLACK:
         return "max_per_symbol"
     total = book.gross() + sum((opens(book, o) * mark[o.symbol] for o in others), Fraction(0)) + notional
-    if rules.max_gross is not None and total > rules.max_gross * book.worth():
+    if rules.max_gross is not None and total > rules.max_gross * book.worth() * SLACK:
         return "max_gross"
-    if rules.max_buying_power is not None and total > rules.max_buying_power:
+    if rules.max_buying_power is not None and total > rules.max_buying_power * SLACK:
         return "max_buying_power"
     return None
 

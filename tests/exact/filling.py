@@ -44,8 +44,7 @@ def size_by(book, unit, amount, price):
 def size_by_cash(book, order, price):
     """The largest quantity whose cost is within the order's share of free cash."""
     m = 1 / book.rules.leverage
-    changed = (order.symbol, book.held(order.symbol), price)
-    budget = order.amount * book.free(changed=changed)
+    budget = order.amount * book.free()
     if budget <= 0:
         return 0
     affordable = money.largest(lambda q: q * price * m + cost_of(book, order, q, price) <= budget, budget / (price * m))
