@@ -7,7 +7,7 @@ import json
 import tomllib
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from backtester.config.strict import nearest
 from backtester.config.whole import Config
 from backtester.errors import ConfigError
 
+# What is wrong with the indicators of a config as read, a line each, beginning with its key.
+IndicatorProblems = Callable[[dict[str, Any]], list[str]]
+
 
 def load(
     path: Path,
@@ -26,22 +29,29 @@ def load(
     exchanges: Sequence[str],
     overrides: dict[str, Any] | None = None,
     strategy_problems: StrategyProblems | None = None,
+    indicator_problems: IndicatorProblems | None = None,
 ) -> Config:
     """Read a TOML or JSON config; ConfigError lists everything that is wrong with it.
 
-    exchanges          those the calendar knows
-    overrides          values of the [run] section given on the command line
-    strategy_problems  asks whether a strategy can be made; not asked when None
+    exchanges           those the calendar knows
+    overrides           values of the [run] section given on the command line
+    strategy_problems   asks whether a strategy can be made; not asked when None
+    indicator_problems  asks what is wrong with the indicators, if there are any; not asked when None
     """
     raw = _read(path)
     if overrides and isinstance(raw.get("run"), dict):
         raw["run"].update(overrides)
     context = {"exchanges": list(exchanges), "strategy_problems": strategy_problems}
+    lines: list[str] = []
+    if indicator_problems is not None and (raw.get("indicators") or raw.get("historical_indicators")):
+        lines += indicator_problems(raw)
     try:
-        return Config.model_validate(raw, context=context)
+        config = Config.model_validate(raw, context=context)
     except ValidationError as error:
-        lines = [line_of(problem, Config) for problem in error.errors(include_url=False)]
+        lines = [line_of(problem, Config) for problem in error.errors(include_url=False)] + lines
+    if lines:
         raise ConfigError(f"{path}: {len(lines)} problem(s)\n" + "\n".join(f"  {line}" for line in lines)) from None
+    return config
 
 
 def resolved_toml(config: Config) -> str:

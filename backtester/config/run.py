@@ -28,7 +28,7 @@ class Run(BaseModel):
     interval: str = "1m"
     derived: list[str] = []
     hours: Literal["regular", "extended"] = "regular"
-    tables: list[Literal["running"]] = []
+    tables: list[Literal["running", "indicators", "historical_profiles"]] = []
 
     @field_validator("name")
     @classmethod

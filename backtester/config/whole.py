@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, model_validator
 
 from backtester.config.execution import Execution, Limits
@@ -18,6 +20,9 @@ class Config(BaseModel):
 
     run: Run
     history: History = History()
+    # What may stand in a section depends on the indicator it names: config.load asks whoever knows them.
+    indicators: list[dict[str, Any]] = []
+    historical_indicators: list[dict[str, Any]] = []
     strategy: Strategy | None = None
     execution: Execution = Execution()
     limits: Limits = Limits()
@@ -39,5 +44,6 @@ class Config(BaseModel):
 
     @property
     def derived(self) -> list[Interval]:
-        """The derived intervals, from narrow to wide."""
-        return [Interval.parse(text) for text in self.run.derived]
+        """The derived intervals, those that indicators read included, from narrow to wide."""
+        read = [str(section["interval"]) for section in self.indicators if "interval" in section]
+        return sorted({Interval.parse(text) for text in [*self.run.derived, *read]} - {self.interval})

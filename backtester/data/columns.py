@@ -62,9 +62,9 @@ def instants(values: Int64, *, null: Bool | None = None) -> pa.Array:
     return pa.Array.from_buffers(INSTANT, len(values), [_validity(null), pa.py_buffer(np.ascontiguousarray(values))])
 
 
-def dates(days: Int32) -> pa.Array:
-    """Days since 1970."""
-    return pa.Array.from_buffers(pa.date32(), len(days), [None, pa.py_buffer(np.ascontiguousarray(days))])
+def dates(days: Int32, *, null: Bool | None = None) -> pa.Array:
+    """Days since 1970, null where `null` is true."""
+    return pa.Array.from_buffers(pa.date32(), len(days), [_validity(null), pa.py_buffer(np.ascontiguousarray(days))])
 
 
 def flags(values: Bool) -> pa.Array:

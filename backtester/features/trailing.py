@@ -7,8 +7,7 @@ is linear in sessions, the memory that of the widest window's summaries.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -19,45 +18,11 @@ from backtester.arrays import Float64, Int32
 from backtester.data.calendar import Calendar, Session
 from backtester.data.expected import expected_labels
 from backtester.features.trailing_bars import Dense, Periods, dense, merged, slots_of, tail
-from backtester.features.trailing_formulas import FORMULAS, LOOKS_BACK_ONE
-from backtester.features.trailing_profile import PROFILES, Profile, Slide
+from backtester.features.trailing_catalog import Use
+from backtester.features.trailing_formulas import FORMULAS
+from backtester.features.trailing_profile import Profile, Slide
 from backtester.features.trailing_stream import Detail, Stream
 from backtester.interval import Interval
-
-
-@dataclass(frozen=True)
-class Use:
-    """One historical indicator as a config asks for it; `window` counts sessions, weeks or bars."""
-
-    key: str
-    name: str
-    unit: str
-    window: int
-    source: Interval  # the stored bars it is computed from
-    interval: Interval  # of its bars (unit `bars`) or of its slots (profiles); 1d otherwise
-    missing: str = "skip"
-    skip_early_close: bool = False
-    params: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def is_profile(self) -> bool:
-        """True for a value per slot of the session, not one per session."""
-        return self.name in PROFILES
-
-    @property
-    def is_fine(self) -> bool:
-        """True where daily bars do not do."""
-        return self.is_profile or (self.unit == "bars" and self.interval.is_intraday)
-
-    @property
-    def step_us(self) -> int:
-        """The length of a profile's slots."""
-        return self.interval.us
-
-    @property
-    def extra(self) -> int:
-        """How many periods before the window it looks at: the one whose close its first period needs."""
-        return 1 if self.name in LOOKS_BACK_ONE else 0
 
 
 class Row(NamedTuple):

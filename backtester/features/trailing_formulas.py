@@ -124,6 +124,3 @@ FORMULAS: dict[str, Formula] = {
     "range_ratio": range_ratio,
     "high_low": high_low,
 }
-
-# Those whose first period needs the close of the one before it.
-LOOKS_BACK_ONE = frozenset({"atr_daily", "gap_stats"})

@@ -7,32 +7,14 @@ first minute, and after an early close a session has no slots to give.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from backtester.arrays import Float64, Int32, Int64
 from backtester.data.calendar import Session
 from backtester.features.trailing_bars import Slots, slot_minutes, slot_starts
-
-PROFILES = frozenset({"volume_profile", "cumulative_volume"})
-
-
-class Profiled(Protocol):
-    """What a profile needs to know of its use."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def window(self) -> int: ...
-    @property
-    def missing(self) -> str: ...
-    @property
-    def skip_early_close(self) -> bool: ...
-    @property
-    def step_us(self) -> int: ...
+from backtester.features.trailing_catalog import Use
 
 
 class Profile(NamedTuple):
@@ -52,7 +34,7 @@ class Slide:
     with any fractional volume is added up anew.
     """
 
-    def __init__(self, use: Profiled, symbols: int) -> None:
+    def __init__(self, use: Use, symbols: int) -> None:
         self._use = use
         self._total = np.zeros((0, symbols))
         self._count = np.zeros((0, symbols), dtype=np.int32)

@@ -25,7 +25,7 @@ SHOWN = 5
 # Checks read sessions from memory, about this many rows at a time: a few hundred MB however long the run.
 BATCH_ROWS = 2_000_000
 # Every other check holds for each session by itself.
-ACROSS_SESSIONS = {"trailing_agrees"}
+ACROSS_SESSIONS = {"trailing_agrees", "historical_agrees"}
 
 # The keys each file is strictly sorted by, so that they are unique too.
 SORT_KEYS = {
@@ -34,6 +34,8 @@ SORT_KEYS = {
     "gaps": ("first_missing", "symbol"),
     "session_summary": ("symbol",),
     "trailing": ("trailing_session", "symbol"),
+    "historical_indicators": ("key", "symbol"),
+    "historical_profiles": ("key", "timestamp", "symbol"),
     "orders": ("order_id",),
     "order_events": ("order_id", "seq"),
     "fills": ("fill_id",),

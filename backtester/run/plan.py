@@ -23,7 +23,11 @@ from backtester.data.columns import dictionary, text
 from backtester.data.durable import canonical_json, sha256
 from backtester.data.store import Entry, Store
 from backtester.errors import ConfigError, InputError
+from backtester.features import catalog, trailing_catalog
+from backtester.features.trailing import calendar_reach
+from backtester.features.trailing_catalog import DAY
 from backtester.interval import Interval
+from backtester.run.uses import historical_uses, problems_of, session_uses
 from backtester.schema import STREAMS
 from backtester.strategy import loading as strategies
 
@@ -43,7 +47,10 @@ class Plan:
     sessions: list[Session]
     listed: dict[str, date]  # each symbol's first stored session
     unknown: list[str]  # symbols the store has never held
-    inputs: dict[str, str]  # session -> digest of the bars it reads, trailing ones included
+    indicators: list[catalog.Use]
+    historical: list[trailing_catalog.Use]
+    reach: list[Session]  # those that historical indicators look back on, and the run's own, without holes
+    inputs: dict[str, str]  # session -> digest of the bars it reads, those it looks back on included
     strategy: strategies.Loaded | None
     run_id: str
 
@@ -60,6 +67,11 @@ class Plan:
         """The stored bars of a session, None where there are none."""
         return self.store.entry(self.calendar.exchange, self.source, session)
 
+    @cached_property
+    def columns(self) -> list[str]:
+        """The symbols historical values are kept for, sorted: all that the store holds."""
+        return sorted(self.listed)
+
     def trailing(self, session: date) -> list[Session]:
         """The sessions of its history, oldest first."""
         return self.calendar.trailing(session, self.config.history.trailing_sessions)
@@ -70,8 +82,8 @@ class Plan:
 
     @property
     def is_chained(self) -> bool:
-        """True if a session needs what the one before it hands over (schema.CARRIED): an account does."""
-        return self.strategy is not None
+        """True if a session needs what the one before it hands over (schema.CARRIED): accounts and some indicators."""
+        return self.strategy is not None or any(use.is_chained for use in self.indicators)
 
     @cached_property
     def requested(self) -> list[Interval]:
@@ -89,6 +101,7 @@ def from_file(path: Path, store: Store, *, overrides: dict[str, Any] | None = No
         exchanges=calendar.exchanges(),
         overrides=overrides,
         strategy_problems=functools.partial(strategies.problems_of, folder=path.parent),
+        indicator_problems=problems_of,
     )
     return from_config(config, store, folder=path.parent)
 
@@ -96,7 +109,7 @@ def from_file(path: Path, store: Store, *, overrides: dict[str, Any] | None = No
 def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
     """Settle a run; ConfigError or InputError says what is missing and what would do.
 
-    folder  where a strategy's module is looked for first
+    folder  where the modules of a strategy and of indicators are looked for first
     """
     run = config.run
     chosen = config.strategy
@@ -114,7 +127,8 @@ def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
     if not listed:
         raise InputError(_nothing_stored(store, config, source, unknown))
     derived = [interval for interval in sorted({config.interval, *config.derived}) if interval != source]
-    inputs = _inputs(store, known, config, source, sessions, listed)
+    historical = _historical(store, known, config, source, listed)
+    inputs = _inputs(store, known, config, source, listed, historical)
     return Plan(
         config=config,
         calendar=known,
@@ -124,6 +138,9 @@ def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
         sessions=sessions,
         listed=listed,
         unknown=unknown,
+        indicators=session_uses(config),
+        historical=historical,
+        reach=calendar_reach(historical, known, run.start, run.end) if historical else sessions,
         inputs=inputs,
         strategy=strategy,
         run_id=_run_id(config, inputs, listed, strategy),
@@ -207,21 +224,45 @@ def _nothing_stored(store: Store, config: Config, source: Interval, unknown: lis
     )
 
 
+def _historical(
+    store: Store, known: Calendar, config: Config, source: Interval, listed: dict[str, date]
+) -> list[trailing_catalog.Use]:
+    """The historical uses; daily bars come from the store if it has any that a window could hold."""
+    run = config.run
+    uses = historical_uses(config, source=source, has_daily=False)
+    for session in calendar_reach(uses, known, run.start, run.end)[:-1] if uses else []:
+        entry = store.entry(run.exchange, DAY, session.date)
+        if entry is not None and not listed.keys().isdisjoint(entry.layout.symbols):
+            return historical_uses(config, source=source, has_daily=True)
+    return uses
+
+
 def _inputs(
     store: Store,
     known: Calendar,
     config: Config,
     source: Interval,
-    sessions: list[Session],
     listed: dict[str, date],
+    historical: list[trailing_catalog.Use],
 ) -> dict[str, str]:
-    """The digest of each session's bars, by symbol: what others share a session with does not matter."""
-    trailing = known.trailing(sessions[0].date, config.history.trailing_sessions)
+    """The digest of each session's bars, by symbol: what others share a session with does not matter.
+
+    A session that is read in another interval than the run's too has a second digest, under `2025-07-02 1d`.
+    """
+    run = config.run
     digests = {}
-    for session in [*trailing, *sessions]:
-        entry = store.entry(config.run.exchange, source, session.date)
-        own = {} if entry is None else {s: d for s, d in entry.digest_of.items() if s in listed}
-        digests[session.date.isoformat()] = sha256(canonical_json(own))
+    for interval in sorted({source, *(use.source for use in historical)}):
+        uses = [use for use in historical if use.source == interval]
+        read = {session.date for session in calendar_reach(uses, known, run.start, run.end)} if uses else set()
+        if interval == source:
+            sessions = known.sessions(run.start, run.end)
+            before = known.trailing(sessions[0].date, config.history.trailing_sessions)
+            read |= {session.date for session in [*before, *sessions]}
+        for day in sorted(read):
+            entry = store.entry(run.exchange, interval, day)
+            own = {} if entry is None else {s: d for s, d in entry.digest_of.items() if s in listed}
+            key = day.isoformat() if interval == source else f"{day} {interval}"
+            digests[key] = sha256(canonical_json(own))
     return digests
 
 

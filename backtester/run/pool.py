@@ -19,7 +19,7 @@ from backtester.data.run_dir import RunDir
 from backtester.errors import UsageError
 from backtester.kernels import jit
 from backtester.run.commit import Carry, Done, carried, commit, committed_carry
-from backtester.run.loading import Loaded, load_session
+from backtester.run.loading import Loaded, Loader
 from backtester.run.manifest import finish
 from backtester.run.plan import Plan
 from backtester.run.session import Prepared, complete, prepare
@@ -42,12 +42,13 @@ class Outcome(NamedTuple):
 class _Threads(NamedTuple):
     """One thread that reads ahead, and the workers."""
 
-    loader: ThreadPoolExecutor
+    loading: ThreadPoolExecutor
+    loader: Loader
     pool: ThreadPoolExecutor
     workers: int
 
-    def load(self, plan: Plan, session: Session) -> Future[Loaded]:
-        return self.loader.submit(load_session, plan, session)
+    def load(self, session: Session) -> Future[Loaded]:
+        return self.loading.submit(self.loader.load, session)
 
 
 class Progress(NamedTuple):
@@ -140,8 +141,8 @@ def _choose_kernels(plan: Plan, todo: list[Session], tell: Callable[[str], None]
 
 def _computed(plan: Plan, todo: list[Session], run_dir: RunDir, *, workers: int, carry: Carry) -> Iterator[Done]:
     """Each session's outcome as it is committed; at most `workers` + 1 sessions are in memory."""
-    with _terminable(), ThreadPoolExecutor(1, "load") as loader, ThreadPoolExecutor(workers, "session") as pool:
-        threads = _Threads(loader, pool, workers)
+    with _terminable(), ThreadPoolExecutor(1, "load") as loading, ThreadPoolExecutor(workers, "session") as pool:
+        threads = _Threads(loading, Loader(plan), pool, workers)
         yield from (
             _chained(plan, todo, run_dir, threads, carry) if plan.is_chained else _apart(plan, todo, run_dir, threads)
         )
@@ -154,7 +155,7 @@ def _apart(plan: Plan, todo: list[Session], run_dir: RunDir, threads: _Threads) 
     try:
         while waiting or running:
             while waiting and len(running) <= threads.workers:
-                running.add(threads.pool.submit(_whole, plan, threads.load(plan, waiting.popleft()), run_dir))
+                running.add(threads.pool.submit(_whole, plan, threads.load(waiting.popleft()), run_dir))
             finished, running = wait(running, return_when=FIRST_COMPLETED)
             yield from (future.result() for future in finished)
     except BaseException:
@@ -172,7 +173,7 @@ def _chained(plan: Plan, todo: list[Session], run_dir: RunDir, threads: _Threads
     try:
         while waiting or preparing or committing:
             while waiting and len(preparing) + len(committing) <= threads.workers:
-                preparing.append(threads.pool.submit(_prepared, plan, threads.load(plan, waiting.popleft())))
+                preparing.append(threads.pool.submit(_prepared, plan, threads.load(waiting.popleft())))
             is_idle = not preparing
             if preparing:
                 completed = complete(plan, preparing.popleft().result(), carry)

@@ -13,10 +13,11 @@ from backtester.data.calendar import Session
 from backtester.data.columns import dates, dictionary, dictionary_of, numbers, symbols_of, text, view_of
 from backtester.data.expected import expected_labels
 from backtester.features.intraday import Pass, derived_table, gaps_table, run_pass, running_table, summary_table
+from backtester.features.trailing_tables import historical_table, profile_table
 from backtester.run import trading
 from backtester.run.commit import Carry, Completed
 from backtester.run.flow import Flow
-from backtester.run.loading import Loaded
+from backtester.run.loading import Failure, Loaded
 from backtester.run.plan import STREAM_KINDS, Plan, streams_table
 from backtester.schema import FAILURES, TRAILING
 
@@ -40,7 +41,7 @@ class Prepared:
 def prepare(plan: Plan, loaded: Loaded) -> Prepared:
     """Phases 1 to 5 of one session as far as they need nothing of another; any worker may do it at any time."""
     flow = Flow(loaded.session.date.isoformat())
-    tables = _initialized(plan, loaded.session, flow) | _history(plan, loaded.session, flow)
+    tables = _initialized(plan, loaded.session, flow) | _history(plan, loaded, flow)
     tables |= _activated(loaded, flow)
     done, processed = _passed(plan, loaded, flow)
     # Indicators of the session alone (phase 5.4) go here: they read `done` and add `indicators`.
@@ -82,16 +83,37 @@ def _initialized(plan: Plan, session: Session, flow: Flow) -> dict[str, pa.Table
     return {"streams": streams}
 
 
-def _history(plan: Plan, session: Session, flow: Flow) -> dict[str, pa.Table]:
+def _history(plan: Plan, loaded: Loaded, flow: Flow) -> dict[str, pa.Table]:
+    session = loaded.session
     with flow.step("2.1") as step:
         trailing = _trailing_table(plan, session)
         step.rows = int(view_of(trailing.column("bars").chunk(0)).sum())
         step.detail = f"Complete - {step.rows} bars in {len(plan.trailing(session.date))} trailing sessions"
-    # Historical indicators (phase 2.2) go here: they read sessions before this one from the store.
+    tables = {"trailing": trailing} | _historical(plan, loaded, flow)
     with flow.step("2.3") as step:
         step.rows = trailing.num_rows
         step.detail = f"Historical quality/gaps: {_average_quality(trailing)}"
-    return {"trailing": trailing}
+    return tables
+
+
+def _historical(plan: Plan, loaded: Loaded, flow: Flow) -> dict[str, pa.Table]:
+    past = loaded.past
+    if past is None:
+        return {}
+    universe = plan.universe(loaded.session.date)
+    columns = np.searchsorted(plan.columns, universe)
+    tables = {"historical_indicators": historical_table(past, universe, columns)}
+    if "historical_profiles" in plan.config.run.tables:
+        tables["historical_profiles"] = profile_table(past, universe, columns)
+    values = len(past.rows) + len(past.profiles)
+    flow.add(
+        "2.2",
+        loaded.started_at - int(loaded.past_seconds * 1e6),
+        loaded.past_seconds,
+        sum(table.num_rows for table in tables.values()),
+        f"Complete - {values} historical indicators for {len(universe)} symbols",
+    )
+    return tables
 
 
 def _activated(loaded: Loaded, flow: Flow) -> dict[str, pa.Table]:
@@ -150,10 +172,9 @@ def _trailing_table(plan: Plan, session: Session) -> pa.Table:
     return pa.concat_tables(tables).combine_chunks() if tables else TRAILING.empty_table()
 
 
-def _failures_table(failures: list[tuple[str, str]]) -> pa.Table:
-    symbols, reasons = [symbol for symbol, _ in failures], [reason for _, reason in failures]
-    arrays = [dictionary_of(symbols), dictionary_of(["load"] * len(symbols)), text(reasons)]
-    return pa.Table.from_arrays(arrays, schema=FAILURES)
+def _failures_table(failures: list[Failure]) -> pa.Table:
+    symbols, phases, reasons = zip(*failures, strict=True) if failures else ((), (), ())
+    return pa.Table.from_arrays([dictionary_of(symbols), dictionary_of(phases), text(reasons)], schema=FAILURES)
 
 
 def _processed(done: Pass) -> int:

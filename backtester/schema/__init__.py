@@ -119,6 +119,41 @@ INDICATOR_STATE = pa.schema(
     ]
 )
 
+# What a session knows before it opens, sorted by (key, symbol): one row per symbol and value. Of the window_periods
+# asked for (`unit`: sessions, weeks, bars) `used` took part, from bars stored as `source`; the calendar has `sessions`
+# from first_session to last_session, null where it has none; the symbol has bars in sessions_used of them, and misses
+# some in sessions_with_gaps of those.
+HISTORICAL_INDICATORS = pa.schema(
+    [
+        required("key", SYMBOL),
+        required("indicator", SYMBOL),
+        required("symbol", SYMBOL),
+        pa.field("value", pa.float64()),  # null where nothing took part, or not all that `missing` requires
+        required("unit", SYMBOL),
+        required("window_periods", pa.int32()),
+        required("used", pa.int32()),
+        required("source", SYMBOL),
+        pa.field("first_session", pa.date32()),
+        pa.field("last_session", pa.date32()),
+        required("sessions", pa.int32()),
+        required("sessions_used", pa.int32()),
+        required("sessions_with_gaps", pa.int32()),
+    ]
+)
+
+# Historical values by slot of this session, sorted by (key, timestamp, symbol); timestamp is the label of the slot's
+# first bar, session_minute its trading minutes since the open. value is null where no session has one.
+HISTORICAL_PROFILES = pa.schema(
+    [
+        required("key", SYMBOL),
+        required("timestamp", INSTANT),
+        required("symbol", SYMBOL),
+        required("session_minute", pa.int32()),
+        pa.field("value", pa.float64()),
+        required("sessions_used", pa.int32()),
+    ]
+)
+
 # One row per symbol-session that could not be computed, with the error's words.
 FAILURES = pa.schema([required("symbol", SYMBOL), required("phase", SYMBOL), required("reason", pa.string())])
 
@@ -174,6 +209,8 @@ SESSION_TABLES = {
     "session_summary": SESSION_SUMMARY,
     "streams": STREAMS,
     "trailing": TRAILING,
+    "historical_indicators": HISTORICAL_INDICATORS,
+    "historical_profiles": HISTORICAL_PROFILES,
     "failures": FAILURES,
     **LEDGER_TABLES,
 }

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from backtester.data import calendar as calendars
 from backtester.data.calendar import NO_BREAK, Calendar, SessionColumns
-from backtester.features.trailing import Trailing, Use, calendar_reach
+from backtester.features.trailing import Trailing, calendar_reach
 from backtester.features.trailing_bars import Periods, dense, merged
+from backtester.features.trailing_catalog import Use
 from backtester.features.trailing_formulas import FORMULAS, sums
 from backtester.interval import Interval
 from tests import reference_trailing as twin

@@ -177,6 +177,37 @@ def _streams() -> Rows:
     return rows + [{"interval": interval, **ignored} for interval in source]
 
 
+def _historical(session: date) -> Rows:
+    """The mean volume of the session before, which the first session of the run has no bars of."""
+    past = [earlier for earlier in SESSIONS if earlier < session]
+    before = {"unit": "sessions", "window_periods": 1, "source": "1m", "sessions": 1}
+    return [
+        {
+            "key": "avg_volume_1",
+            "indicator": "avg_volume",
+            "symbol": symbol,
+            "value": _ohlcv(source_bars(past[0], symbol))["volume"] if past and source_bars(past[0], symbol) else None,
+            **before,
+            **dict.fromkeys(("first_session", "last_session"), past[0] if past else date(2025, 7, 1)),
+            **dict.fromkeys(("used", "sessions_used"), int(bool(past and source_bars(past[0], symbol)))),
+            "sessions_with_gaps": int(bool(past and symbol == "BBB")),
+        }
+        for symbol in MISSING
+    ]
+
+
+def _profile(session: date) -> Rows:
+    past = [earlier for earlier in SESSIONS if earlier < session]
+    rows = []
+    for minute in range(LABELS):
+        for symbol in MISSING:
+            held = [bar["volume"] for day in past for bar in source_bars(day, symbol) if bar["minute"] == minute]
+            label = {"timestamp": _open(session) + minute * MINUTE, "session_minute": minute, "symbol": symbol}
+            value = held[0] if held else None
+            rows.append({"key": "volume_profile_1", **label, "value": value, "sessions_used": len(held)})
+    return rows
+
+
 def session_tables(session: date) -> Tables:
     """Every table of one session, in schema order; the second session looks back on the first."""
     rows: dict[str, Rows] = {
@@ -197,6 +228,8 @@ def session_tables(session: date) -> Tables:
             for symbol in MISSING
             if earlier < session
         ],
+        "historical_indicators": _historical(session),
+        "historical_profiles": _profile(session),
         "failures": [{"symbol": "DDD", "phase": "streaming", "reason": "bars out of order"}],
     }
     return {table: pa.Table.from_pylist(rows.get(table, []), schema=schema) for table, schema in SESSION_TABLES.items()}

@@ -107,6 +107,14 @@ PLANTED: list[tuple[str, list[Edit], set[str]]] = [
     ("trailing_before", [("trailing", A, {"trailing_session": DAY})], set()),
     ("trailing_quality", [("trailing", A, {"quality_pct": 50.0})], set()),
     ("trailing_agrees", [("trailing", A, {"bars": 27, "quality_pct": 90.0})], set()),
+    ("historical_before", [("historical_indicators", A, {"last_session": DAY})], set()),
+    ("historical_before", [("historical_indicators", C, {"first_session": None})], set()),
+    ("historical_counts", [("historical_indicators", C, {"used": 2})], set()),
+    ("historical_counts", [("historical_indicators", C, {"value": 1.0})], set()),
+    ("historical_counts", [("historical_indicators", B, {"sessions_with_gaps": 2})], set()),
+    ("historical_agrees", [("historical_indicators", A, {"value": 51750.5})], set()),
+    ("historical_profile", [("historical_profiles", running("13:36"), {"value": -1.0})], set()),
+    ("historical_profile", [("historical_profiles", running("13:36"), {"session_minute": 7})], set()),
     ("failures_absent", [("failures", D, {"symbol": "AAA"})], set()),
 ]
 
@@ -114,6 +122,8 @@ PLANTED: list[tuple[str, list[Edit], set[str]]] = [
 APPENDED: list[tuple[str, Edit, set[str]]] = [
     ("summary_unique", ("session_summary", C, {}), set()),
     ("trailing_unique", ("trailing", A, {}), set()),
+    ("historical_unique", ("historical_indicators", C, {}), set()),
+    ("historical_unique", ("historical_profiles", C, {}), set()),
     ("failures_absent", ("failures", D, {}), set()),
     ("results_known", ("gaps", C, {"symbol": "E"}), {"summary_gaps"}),
     ("results_known", ("running", A, {"symbol": "E"}), {"running_end"}),
@@ -131,7 +141,7 @@ def test_a_sound_run_is_verified(small_run: RunDir) -> None:
     report = subject.verify(small_run)
 
     assert report.ok
-    assert (report.sessions, report.files, report.damage) == (2, 13, [])
+    assert (report.sessions, report.files, report.damage) == (2, 17, [])
     assert [check.name for check in report.checks] == ["file_order", *CHECKS]
 
 
@@ -242,7 +252,7 @@ def test_verify_prints_each_check_and_ends_with_8_on_a_violation(
 
     assert sound.exit_code == 0
     assert sound.stdout.count("ok  ") == len(CHECKS) + 2
-    assert sound.stdout.endswith(f"verified: 2 sessions, 13 files, 0 of {len(CHECKS) + 1} checks failed\n")
+    assert sound.stdout.endswith(f"verified: 2 sessions, 17 files, 0 of {len(CHECKS) + 1} checks failed\n")
 
     small_tables[DAY]["session_summary"] = edit(small_tables[DAY]["session_summary"], A, quality_pct=1.0)
     broken = CliRunner().invoke(command, [str(build_run(small_tables).root)])

@@ -1,0 +1,90 @@
+"""The indicators a config asks for: everything that is wrong with them, and their uses once nothing is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from backtester.config import Config
+from backtester.errors import ConfigError
+from backtester.features import catalog, trailing_catalog
+from backtester.features.catalog import Indicator
+from backtester.interval import Interval
+
+
+def problems_of(raw: dict[str, Any]) -> list[str]:
+    """What is wrong with the indicators of a config as read, a line each, beginning with its key."""
+    run_interval = _run_interval(raw)
+    sections = _sections(raw, "indicators")
+    uses, problems = catalog.uses_of(sections, run_interval=str(run_interval), find=_find)
+    problems += _interval_problems(sections, run_interval)
+    past, wrong = trailing_catalog.historical_uses(
+        _sections(raw, "historical_indicators"), run_interval=run_interval, source=run_interval, has_daily=False
+    )
+    problems += wrong
+    taken = {column for use in uses for column in use.columns}
+    for use in past:
+        both = sorted(taken.intersection(trailing_catalog.columns_of(use)))
+        problems += [
+            f"historical_indicators: {column} is an indicator too; give one of them another key" for column in both
+        ]
+    return problems
+
+
+def session_uses(config: Config) -> list[catalog.Use]:
+    """The session indicators, checked."""
+    uses, problems = catalog.uses_of(list(config.indicators), run_interval=str(config.interval), find=_find)
+    _require_none(problems)
+    return uses
+
+
+def historical_uses(config: Config, *, source: Interval, has_daily: bool) -> list[trailing_catalog.Use]:
+    """The historical indicators, checked; `has_daily` says that the store holds daily bars for them."""
+    uses, problems = trailing_catalog.historical_uses(
+        list(config.historical_indicators), run_interval=config.interval, source=source, has_daily=has_daily
+    )
+    _require_none(problems)
+    return uses
+
+
+def _find(name: str) -> Indicator:
+    # Imported late: it brings in Polars, which an indicator of the catalog has no use for.
+    from backtester.features.foreign import find
+
+    return find(name)
+
+
+def _require_none(problems: list[str]) -> None:
+    if problems:
+        raise ConfigError(f"{len(problems)} problem(s)\n" + "\n".join(f"  {line}" for line in problems))
+
+
+def _run_interval(raw: dict[str, Any]) -> Interval:
+    """The run's interval, or the default where it is not to be read: its own line of errors says so."""
+    run = raw.get("run")
+    try:
+        return Interval.parse(run["interval"] if isinstance(run, dict) else "1m")
+    except (ConfigError, KeyError, AttributeError):
+        return Interval.parse("1m")
+
+
+def _sections(raw: dict[str, Any], name: str) -> list[Mapping[str, object]]:
+    """The sections that are any; what else stands there is an error of the config's own."""
+    found = raw.get(name, [])
+    return [section for section in found if isinstance(section, dict)] if isinstance(found, list) else []
+
+
+def _interval_problems(sections: list[Mapping[str, object]], run_interval: Interval) -> list[str]:
+    problems = []
+    for k, section in enumerate(sections):
+        found = section.get("interval", str(run_interval))
+        try:
+            interval = Interval.parse(found) if isinstance(found, str) else None
+        except ConfigError as error:
+            problems.append(f"indicators[{k}].interval is {found!r}; {str(error).partition('; ')[2]}")
+            continue
+        if interval is None or not (interval == run_interval or run_interval.divides(interval)):
+            problems.append(
+                f"indicators[{k}].interval is {found!r}; expected {run_interval} or a multiple of it, or 1d"
+            )
+    return problems
