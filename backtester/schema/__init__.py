@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from backtester.schema.carried import CARRIED_TABLES
 from backtester.schema.fields import INSTANT as INSTANT
 from backtester.schema.fields import SYMBOL as SYMBOL
 from backtester.schema.fields import required
@@ -213,7 +214,8 @@ SESSION_TABLES = {
     "historical_profiles": HISTORICAL_PROFILES,
     "failures": FAILURES,
     **LEDGER_TABLES,
+    **CARRIED_TABLES,
 }
 
-# What a session hands to the next one of a chained run, each a committed table of it: nothing so far.
-CARRIED: tuple[str, ...] = ()
+# What a session hands to the next one of a chained run, each a committed table of it.
+CARRIED: tuple[str, ...] = tuple(CARRIED_TABLES)
