@@ -10,7 +10,7 @@ from pathlib import Path
 import numba
 import pyarrow as pa
 
-from bench import bench_pass, bench_run
+from bench import bench_indicators, bench_pass, bench_run
 
 
 def main() -> None:
@@ -26,6 +26,7 @@ def main() -> None:
         root = options.data or Path(scratch)
         bench_pass.main(root, quick=options.quick)
         bench_run.main(root, quick=options.quick)
+        bench_indicators.main(root, quick=options.quick)
 
 
 if __name__ == "__main__":
