@@ -99,13 +99,13 @@ def main(root: Path, *, quick: bool) -> None:
 
 
 def each(uses: list[Use], tables: list) -> list[tuple[Use, float]]:
-    """CPU nanoseconds a row of each indicator alone, series and all, on one session; then of the series alone."""
+    """CPU nanoseconds a row of each indicator by itself on one session, its columns' ticks included."""
     _, session, done = tables[0]
     series = {"1m": base_series(done, session, MINUTE)}
-    out = []
-    for use in uses:
-        out.append((use, cpu(lambda use=use: indicator_columns([use], series, bars_a_year=YEAR), len(done.codes), 9)))
-    return out
+    return [
+        (use, cpu(lambda use=use: indicator_columns([use], series, bars_a_year=YEAR), len(done.codes), 9))
+        for use in uses
+    ]
 
 
 def cpu(work: Callable[[], object], rows: int, repeats: int) -> float:
@@ -122,7 +122,7 @@ def yardstick(*, talib: bool) -> list[pl.Expr]:
     """The same columns, symbol by symbol, from polars-talib or from Polars alone."""
     import polars_talib as plta
 
-    o, h, l, c, v = (pl.col(name) for name in ("open", "high", "low", "close", "volume"))  # noqa: E741
+    h, l, c, v = (pl.col(name) for name in ("high", "low", "close", "volume"))  # noqa: E741
     typical = (h + l + c) / 3.0
     before = c.shift(1)
     tr = pl.max_horizontal(h, before) - pl.min_horizontal(l, before)
@@ -163,7 +163,9 @@ def yardstick(*, talib: bool) -> list[pl.Expr]:
         "ema_9": ema(c, 9),
         "vwap": (typical * v).cum_sum() / v.cum_sum(),
         "hma_10": wma(2.0 * wma(c, 5) - wma(c, 10), 3),
-        "rsi_14": plta.rsi(c, timeperiod=14) if talib else 100.0 * wilder(gain, 14) / (wilder(gain, 14) + wilder(loss, 14)),
+        "rsi_14": plta.rsi(c, timeperiod=14)
+        if talib
+        else 100.0 * wilder(gain, 14) / (wilder(gain, 14) + wilder(loss, 14)),
         "macd": line,
         "macd_signal": ema(line, 9),
         "macd_histogram": line - ema(line, 9),

@@ -57,28 +57,37 @@ def write_state(state: State, symbols: pa.StringArray, before: pa.Table | None) 
     universe = sorted({*names, *(symbol for symbol, _ in gone)})
     rank = {name: s for s, name in enumerate(universe)}
     keys = sorted({*state, *(key for _, key in gone)})
-    entries: list[tuple[int, int, Float64]] = [
-        (keys.index(key), rank[symbol], values) for (symbol, key), values in gone.items()
-    ]
+    own = np.array([rank[name] for name in names], dtype=np.int64)
     codes, owners, lengths, flat = [], [], [], []
-    own = np.array([rank[name] for name in names], dtype=np.int32)
     for k, key in enumerate(keys):
         lists = state.get(key, empty_lists(len(names)))
-        filled = np.flatnonzero(np.diff(lists.offsets))
-        parts = [(own[s], lists.values[lists.offsets[s] : lists.offsets[s + 1]]) for s in filled.tolist()]
-        parts += [(np.int32(symbol), values) for code, symbol, values in entries if code == k]
-        for symbol, values in sorted(parts, key=lambda part: int(part[0])):
-            codes.append(k)
-            owners.append(symbol)
-            lengths.append(len(values))
-            flat.append(values)
-    offsets = _starts(np.array(lengths, dtype=np.int64)).astype(np.int32)
-    values = numbers(np.concatenate(flat)) if flat else numbers(np.empty(0))
+        others = {rank[symbol]: values for (symbol, of), values in gone.items() if of == key}
+        counts = np.zeros(len(universe), dtype=np.int64)
+        counts[own] = np.diff(lists.offsets)
+        for symbol, values in others.items():
+            counts[symbol] = len(values)
+        starts = _starts(counts)
+        merged = np.empty(int(starts[-1]))
+        merged[spread(starts[own], counts[own])] = lists.values
+        for symbol, values in others.items():
+            merged[starts[symbol] : starts[symbol + 1]] = values
+        filled = np.flatnonzero(counts)
+        codes.append(np.full(len(filled), k, dtype=np.int32))
+        owners.append(filled.astype(np.int32))
+        lengths.append(counts[filled])
+        flat.append(merged)
+    offsets = _starts(np.concatenate([np.empty(0, dtype=np.int64), *lengths])).astype(np.int32)
+    none = np.empty(0, dtype=np.int32)
     kind = INDICATOR_STATE.field("values").type
     arrays = [
-        dictionary(np.array(owners, dtype=np.int32), text(universe)),
-        dictionary(np.array(codes, dtype=np.int32), text(keys)),
-        pa.Array.from_buffers(kind, len(lengths), [None, pa.py_buffer(offsets)], children=[values]),
+        dictionary(np.concatenate([none, *owners]), text(universe)),
+        dictionary(np.concatenate([none, *codes]), text(keys)),
+        pa.Array.from_buffers(
+            kind,
+            len(offsets) - 1,
+            [None, pa.py_buffer(offsets)],
+            children=[numbers(np.concatenate([np.empty(0), *flat]))],
+        ),
     ]
     return pa.Table.from_arrays(arrays, schema=INDICATOR_STATE)
 

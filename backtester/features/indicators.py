@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from backtester.arrays import Bars, Bool, Columns, Float64, Int64, Scratch, Spans, Ticks, frozen
 from backtester.errors import InputError
+from backtester.features.blocks import floats, integers
 from backtester.features.catalog import SUMS, Indicator, Use, find_indicator
 from backtester.features.indicator_state import (
     Lists,
@@ -33,8 +34,8 @@ from backtester.features.indicator_state import (
     square,
     write_state,
 )
-from backtester.features.series import Series, as_of, taken, whole_bars
-from backtester.kernels.rolling_rows import unbroken
+from backtester.features.series import Series, as_of, label_major, taken, whole_bars
+from backtester.kernels.rolling_rows import unbroken, whole_ticks
 
 _CARRIED = Bars._fields
 # Whole numbers stay below this, a factor 2 from where int64 wraps.
@@ -115,9 +116,7 @@ def on_base(computed: Computed, uses: Sequence[Use], series: Mapping[str, Series
             values = computed.values[column]
             if use.interval != base:
                 values = taken(values, places[use.interval], computed.before[column], target)
-            ordered = np.empty_like(values)
-            ordered[target.order] = values
-            out[column] = ordered
+            out[column] = label_major(target, values)
     return out
 
 
@@ -155,7 +154,7 @@ def _stream(own: Series, carried: Lists | None, *, carries: bool) -> _Stream:
         mixed[:, places], mixed[:, rows] = tails.T, np.stack(own.bars)
         bars, elapsed = Bars(*mixed), np.zeros(int(first[-1]), dtype=np.int64)
         elapsed[rows] = own.elapsed
-    lengths, since = np.empty(len(rows), dtype=np.int64), np.empty(len(rows), dtype=np.int64)
+    lengths, since = integers(len(rows)), integers(len(rows))
     # An opening gap is no part of a window of a series that begins with the session.
     missing = own.missing if carries else _from_first(own)
     unbroken(spans, frozen(missing), frozen(own.hollow), frozen(own.missing_after), run, lengths, since)
@@ -183,7 +182,8 @@ def _tail(stream: _Stream, rows: int) -> Lists:
     """The latest `rows` bars of each symbol, behind its run of unbroken bars."""
     spans, width = stream.spans, len(_CARRIED)
     counts = np.minimum(spans.end - spans.first, rows)
-    bars = np.stack(stream.bars, axis=1)[spread(spans.end - counts, counts)] if len(stream.bars.open) else np.empty(0)
+    latest = spread(spans.end - counts, counts)
+    bars = np.stack([column[latest] for column in stream.bars], axis=1)
     lengths = np.where(counts > 0, 1 + counts * width, 0)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     values = np.empty(int(offsets[-1]))
@@ -217,17 +217,15 @@ class _TickColumns:
             ticks: Int64 = np.stack([each[0] for each in whole]).sum(axis=0)
             return frozen(ticks), 0, sum(each[2] for each in whole)
         values: Float64 = getattr(self._stream.bars, name)
-        scale = 10.0**decimals
-        # Bars are finite, import sees to it; what is not (an audit's poison) is tick 0 and counted, and no error.
-        rounded = np.nan_to_num(np.rint(values * scale), nan=0.0)
-        most = float(np.abs(rounded).max(initial=0.0))
+        scale, found, out = 10.0**decimals, np.zeros(2), integers(len(values))
+        whole_ticks(values, scale, out, found)
+        off, most = int(found[0]), float(found[1])
         if most >= MOST:
             raise InputError(
                 f"{self._stream.series.interval} {name} of {most / scale:g} is too large for ticks of 1e-{decimals}; "
                 f"declare fewer decimals for the indicators that read it"
             )
-        off = int(np.count_nonzero((rounded / scale != values)[self._stream.rows]))
-        return frozen(rounded.astype(np.int64)), off, most
+        return frozen(out), off, most
 
 
 def _parts(name: str) -> tuple[str, ...]:
@@ -249,11 +247,10 @@ def _computed(
         from backtester.features.foreign import run_custom
 
         return run_custom(custom, use, stream.spans, stream.bars, stream.rows, len(indicator.outputs))
-    longest = int((stream.spans.end - stream.spans.first).max(initial=0))
-    room = longest + indicator.warmup(use.values) + 4
-    a, b, c, d, rest = np.empty((5, room))
-    scratch = Scratch(a, b, c, d, rest, *np.empty((2, room), dtype=np.int64))
-    out = np.empty((len(indicator.outputs), len(stream.bars.open)))
+    most = int((stream.spans.end - stream.spans.first).max(initial=0)) + indicator.warmup(use.values) + 4
+    a, b, c, d, rest = np.empty((5, most))
+    scratch = Scratch(a, b, c, d, rest, *np.empty((2, most), dtype=np.int64))
+    out = floats(len(indicator.outputs), len(stream.bars.open))
     key = f"state:{use.key}"
     lists = held.get(key, empty_lists(len(stream.series.symbols))) if use.is_chained else None
     size = max(indicator.state, 1)
@@ -331,6 +328,10 @@ def _lagged(out: Float64, offsets: Int64, lag: int, latest: Lists | None) -> tup
         held[known] = latest.values.reshape(-1, outputs, lag + 1)
     counts = np.diff(offsets)
     before = [held[:, k, 0] for k in range(outputs)]
+    if lag == 0:
+        newest, full = held[:, :, 0].copy(), counts > 0
+        newest[full] = out[:, offsets[1:][full] - 1].T
+        return out, before, rows_of(newest, np.arange(symbols))
     starts = np.concatenate([[0], np.cumsum(counts + lag + 1)]).astype(np.int64)
     rows = spread(starts[:-1] + lag + 1, counts)
     mixed = np.empty((outputs, int(starts[-1])))

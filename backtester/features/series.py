@@ -11,10 +11,12 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from backtester.arrays import Bars, Bool, Float64, Int32, Int64
+from backtester.arrays import Bars, Bool, Float64, Int32, Int64, frozen
 from backtester.data.calendar import Session
+from backtester.features.blocks import floats, integers
 from backtester.features.intraday import Pass
 from backtester.interval import Interval
+from backtester.kernels.rolling_rows import symbol_order
 
 
 class Series(NamedTuple):
@@ -24,6 +26,7 @@ class Series(NamedTuple):
     symbols: pa.StringArray
     offsets: Int64  # [symbols + 1]; symbol s is rows offsets[s] to offsets[s + 1] - 1
     order: Int64  # [rows]; each row's place when the same rows are sorted by (timestamp, symbol)
+    place: Int64  # [rows]; the other way: where the rows so sorted are in this series
     bars: Bars
     timestamps: Int64
     known_at: Int64
@@ -42,9 +45,8 @@ def base_series(done: Pass, session: Session, interval: Interval) -> Series:
     label = np.repeat(np.arange(len(counts)), counts)
     rows = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(len(label))
     codes = done.codes[rows] if len(rows) != len(done.codes) else done.codes
-    order = np.argsort(codes, kind="stable")
-    offsets = _offsets(codes, len(done.symbols))
-    label = label[order]
+    offsets, order, place = _by_symbol(codes, len(done.symbols))
+    label, rows = label[order], rows[order]
     before = np.searchsorted(grid.expected_labels, grid.labels, "left")
     upto = np.searchsorted(grid.expected_labels, grid.labels, "right")
     known_at = _known_at(session, grid.labels, interval, grid.hours)[label]
@@ -53,7 +55,8 @@ def base_series(done: Pass, session: Session, interval: Interval) -> Series:
         symbols=done.symbols,
         offsets=offsets,
         order=order,
-        bars=Bars(*(column[rows[order]] for column in done.bars)),
+        place=place,
+        bars=Bars(*(_gathered(column, rows) for column in done.bars)),
         timestamps=grid.labels[label],
         known_at=known_at,
         elapsed=known_at - session.open_at,
@@ -69,8 +72,7 @@ def derived_series(done: Pass, session: Session, interval: Interval, k: int) -> 
     windows, derived = done.windows[k], done.derived
     rows = slice(int(derived.starts[k]), int(derived.starts[k] + derived.rows[k]))
     codes = derived.symbol[rows]
-    order = np.argsort(codes, kind="stable")
-    offsets = _offsets(codes, len(done.symbols))
+    offsets, order, place = _by_symbol(codes, len(done.symbols))
     window = derived.window[rows][order]
     due = windows.expected_bars.astype(np.int64)
     upto = np.cumsum(due)
@@ -81,6 +83,7 @@ def derived_series(done: Pass, session: Session, interval: Interval, k: int) -> 
         symbols=done.symbols,
         offsets=offsets,
         order=order,
+        place=place,
         bars=Bars(*(column[rows][order] for column in columns)),
         timestamps=windows.starts[window],
         known_at=known_at,
@@ -106,9 +109,11 @@ def whole_bars(series: Series) -> tuple[Series, Int64]:
     full = np.flatnonzero(np.diff(series.offsets))
     total[full] = upto[series.offsets[full + 1] - 1]
     kept = upto[keep]
+    order = _inverse(np.argsort(series.order[keep]))
     kept_series = series._replace(
         offsets=offsets,
-        order=_ranks(series.order[keep]),
+        order=order,
+        place=_inverse(order),
         bars=Bars(*(column[keep] for column in series.bars)),
         timestamps=series.timestamps[keep],
         known_at=series.known_at[keep],
@@ -123,9 +128,7 @@ def whole_bars(series: Series) -> tuple[Series, Int64]:
 
 def label_major(series: Series, values: Float64) -> Float64:
     """Values of the series' rows in the order (timestamp, symbol)."""
-    out = np.empty_like(values)
-    out[series.order] = values
-    return out
+    return _gathered(values, series.place)
 
 
 def as_of(wide: Series, base: Series) -> Int64:
@@ -156,10 +159,22 @@ def _offsets(codes: Int64 | Int32, symbols: int) -> Int64:
     return np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=symbols))]).astype(np.int64)
 
 
-def _ranks(order: Int64) -> Int64:
-    ranks = np.empty(len(order), dtype=np.int64)
-    ranks[np.argsort(order)] = np.arange(len(order))
-    return ranks
+def _by_symbol(codes: Int32, symbols: int) -> tuple[Int64, Int64, Int64]:
+    offsets = _offsets(codes, symbols)
+    order, place = integers(len(codes)), integers(len(codes))
+    symbol_order(frozen(codes), offsets[:-1].copy(), order, place)
+    return offsets, order, place
+
+
+def _gathered(values: Float64, rows: Int64) -> Float64:
+    out = floats(len(rows))
+    return values.take(rows, mode="clip", out=out) if len(rows) else out
+
+
+def _inverse(order: Int64) -> Int64:
+    inverse = np.empty(len(order), dtype=np.int64)
+    inverse[order] = np.arange(len(order))
+    return inverse
 
 
 def _between(before: Int64, upto: Int64, offsets: Int64) -> Int64:

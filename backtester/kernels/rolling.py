@@ -75,9 +75,16 @@ def window_sum(
     """into[i - origin] = the sum of x[j - origin] over the window of row i, for rows lo to end - 1.
 
     Blocks begin at rows that lie a multiple of `period` from row `phase`, so that a session's rows are added in the
-    same order whether their predecessors were carried or computed just now.
+    same order whether their predecessors were carried or computed just now. Up to four are added one by one.
     """
     start = max(first, lo - period + 1)
+    if period <= 4:
+        for i in range(lo, end):
+            total = 0.0
+            for k in range(max(first, i - period + 1), i + 1):
+                total += x[k - origin]
+            into[i - origin] = total
+        return
     block = lo - (lo - phase) % period
     rest[period] = 0.0
     while block < end:

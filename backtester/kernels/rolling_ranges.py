@@ -111,21 +111,21 @@ def cci(spans: Spans, columns: Columns, params: Float64, state: Float64, scratch
         first, begin, end = spans.first[s], spans.begin[s], spans.end[s]
         full = min(max(first + period - 1, begin), end)
         for i in range(max(first, full - period + 1), end):
-            typical[i - first] = ticks.high[i] + ticks.low[i] + ticks.close[i]
+            typical[i - first] = period * (ticks.high[i] + ticks.low[i] + ticks.close[i])
         for i in range(begin, full):
             out[0, i] = NAN
         total = 0
         for i in range(full - period + 1, full):
-            total += typical[i - first] if full < end else 0
+            total += ticks.high[i] + ticks.low[i] + ticks.close[i] if full < end else 0
         for i in range(full, end):
-            total += typical[i - first]
-            oldest = i - period + 1 - first
+            total += ticks.high[i] + ticks.low[i] + ticks.close[i]
+            oldest = i - period + 1
             deviation = 0
-            for k in range(period):
-                deviation += abs(period * typical[oldest + k] - total)
-            above = float(period * typical[i - first] - total) * period
+            for k in range(oldest - first, oldest - first + period):
+                deviation += abs(typical[k] - total)
+            above = float(typical[i - first] - total) * period
             out[0, i] = above / (0.015 * float(deviation)) if deviation > 0 else 0.0
-            total -= typical[oldest]
+            total -= ticks.high[oldest] + ticks.low[oldest] + ticks.close[oldest]
 
 
 @kernel

@@ -93,6 +93,7 @@ def made(stretch, **more):
         symbols=text([f"S{k}" for k in range(len(stretch))]),
         offsets=offsets,
         order=order,
+        place=np.argsort(order),
         bars=Bars(*columns),
         timestamps=place * MINUTE,
         known_at=(place + 1) * MINUTE,

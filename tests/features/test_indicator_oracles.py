@@ -149,7 +149,7 @@ def seed_days():
     for symbol in ("AAPL", "RIVN"):
         with (SHARED / f"data/mismartera/bars_dump_{symbol}_2025-07-02.csv").open() as file:
             rows = list(csv.DictReader(file))
-        inside = [row for row in rows if "17:30" <= row["timestamp"][11:16]]
+        inside = [row for row in rows if row["timestamp"][11:16] >= "17:30"]
         out[symbol] = [
             Bar(*(Decimal(row[name]) for name in ("open", "high", "low", "close", "volume"))) for row in inside
         ]
