@@ -53,11 +53,11 @@ class Parameter:
             near = difflib.get_close_matches(str(found), self.choices, n=1, cutoff=0.5)
             return f"expected {' or '.join(map(repr, self.choices))}" + (f"; did you mean {near[0]!r}?" if near else "")
         is_whole = isinstance(found, int) and not isinstance(found, bool)
-        if isinstance(self.default, int) and not is_whole:
-            return f"expected a whole number from {self.low:g} to {self.high:g}"
-        if not (is_whole or isinstance(found, float)) or not self.low <= found <= self.high:  # type: ignore[operator]  # a number by then
-            return f"expected a number from {self.low:g} to {self.high:g}"
-        return None
+        must_be_whole = isinstance(self.default, int)
+        is_number = is_whole or (isinstance(found, float) and not must_be_whole)
+        if is_number and self.low <= found <= self.high:  # type: ignore[operator]  # a number by then
+            return None
+        return f"expected a {'whole ' if must_be_whole else ''}number from {self.low:g} to {self.high:g}"
 
 
 @dataclass(frozen=True)

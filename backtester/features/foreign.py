@@ -133,10 +133,9 @@ def _of_talib(name: str) -> Indicator:
     outputs = tuple(_snake(each) for each in info["output_names"])
 
     def check(values: Values, scope: str, lookback: int) -> str | None:
-        try:
-            needed = _talib_lookback(function, values)
-        except Exception as error:  # TA-Lib raises plain Exception
-            return f"TA-Lib refuses the parameters of {function}: {error}"
+        needed = _talib_lookback(function, values)
+        if needed < 0:
+            return f"TA-Lib refuses these parameters of {function}: {dict(values)}"
         if scope != "continuous":
             return None
         if function in _ENDLESS:

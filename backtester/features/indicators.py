@@ -98,7 +98,9 @@ def indicator_columns(
             if scope == "continuous":
                 kept[f"last:{use.key}"] = last
             for k, column in enumerate(use.columns):
-                values[column] = out[k] if keep is None or len(keep) == out.shape[1] else _widened(out[k], keep, whole)
+                values[column] = (
+                    out[k] if keep is None or len(keep) == len(whole.order) else _widened(out[k], keep, whole)
+                )
                 before[column] = previous[k]
                 off_tick[column] = ticks.off(indicator, use)
     chained = any(use.is_chained for use in uses)
