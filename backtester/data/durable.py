@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import hashlib
 import json
@@ -24,20 +25,47 @@ def write_whole(path: Path, content: bytes | memoryview, *, sync: bool) -> None:
 
     sync  wait until the content and the name would survive a loss of power; a rename alone survives `kill -9`
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Text, not the operators of Path: a session writes twenty files, and taking their paths apart was felt.
+    folder, name = os.path.split(path)
+    temporary = Path(f"{folder or '.'}/.{name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
+        try:
+            _write(temporary, content, sync=sync)
+        except FileNotFoundError:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            _write(temporary, content, sync=sync)
         temporary.replace(path)
         if sync:
-            sync_directory(path.parent)
+            sync_directory(Path(folder))
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise OutputError(f"{path}: {error.strerror or error}; free space or permissions, then run again") from error
+
+
+def _write(path: Path, content: bytes | memoryview, *, sync: bool) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def sync_everything(folder: Path) -> bool:
+    """Wait until all that was written to the file system of `folder` would survive a loss of power.
+
+    One call for any number of files, where a call for each took a millisecond. False where the system has no such call.
+    """
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:
+        return False
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OutputError(f"{folder}: {os.strerror(code)}; what was written may not be on the disk, run again")
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def sync_file(path: Path) -> None:

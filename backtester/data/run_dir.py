@@ -109,7 +109,7 @@ class RunDir:
 
     def table_path(self, table: str, session: str) -> Path:
         """The file of one table and session."""
-        return self.root / "tables" / table / f"session={session}" / "part-0.parquet"
+        return Path(f"{self.root}/{_table_path(table, session)}")
 
     def settings(self) -> dict[str, Any]:
         """The [run] section of the resolved config."""
@@ -156,7 +156,7 @@ class RunDir:
         if found.get("session") != session or not isinstance(tables, dict) or not all(map(_is_count, counts)):
             raise StoreError(f"{path}: not the commit record of {session}; {REMEDY}")
         for table, file in tables.items():
-            expected = self.table_path(table, session).relative_to(self.root).as_posix()
+            expected = _table_path(table, session)
             stated = file.get("path") if isinstance(file, dict) else file
             if table not in SESSION_TABLES or stated != expected:
                 raise StoreError(
@@ -182,9 +182,8 @@ class RunDir:
         """Write the session's tables ({name: (rows, content)}), then the record without which none of it exists."""
         files: dict[str, TableFile] = {}
         for name, (rows, content) in tables.items():
-            path = self.table_path(name, session)
-            write_whole(path, content, sync=False)
-            files[name] = {"path": str(path.relative_to(self.root)), "rows": rows, "sha256": sha256(content)}
+            write_whole(self.table_path(name, session), content, sync=False)
+            files[name] = {"path": _table_path(name, session), "rows": rows, "sha256": sha256(content)}
         record: Record = {"session": session, "bars": bars, "failed": failed, "tables": files}
         # Not synced here: after a loss of power a torn session fails its digests and is computed again.
         write_whole(self.record_path(session), sealed_json({**record}), sync=False)
@@ -247,6 +246,10 @@ _MANIFEST_TYPES: dict[str, type] = {
     **dict.fromkeys(("symbols", "bars", "failed"), int),
     **dict.fromkeys(("versions", "sessions", "inputs", "tables"), dict),
 }
+
+
+def _table_path(table: str, session: str) -> str:
+    return f"tables/{table}/session={session}/part-0.parquet"
 
 
 def _is_iso_date(text: str) -> bool:

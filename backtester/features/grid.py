@@ -5,6 +5,8 @@ Everything here is worked out once per label, so that the pass does nothing per 
 
 from __future__ import annotations
 
+import functools
+from datetime import date
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +23,7 @@ class SessionGrid(NamedTuple):
     labels: Int64
     grid: Grid
     expected_labels: Int64  # the labels at which every symbol should have a bar
-    step: int  # from one label to the next, microseconds
+    interval: Interval  # from one expected label to the next
     hours: str
 
 
@@ -52,7 +54,7 @@ def session_grid(session: Session, interval: Interval, timestamps: Int64, *, hou
         starts, ends = np.searchsorted(timestamps, labels, "left"), np.searchsorted(timestamps, labels, "right")
         ordinal = np.searchsorted(expected, labels).astype(np.int32)
         ordinal[~np.isin(labels, expected)] = -1
-    return SessionGrid(labels, Grid(frozen(starts), frozen(ends), frozen(ordinal)), expected, interval.us, hours)
+    return SessionGrid(labels, Grid(frozen(starts), frozen(ends), frozen(ordinal)), expected, interval, hours)
 
 
 def interval_windows(session: Session, grid: SessionGrid, derived: Interval) -> IntervalWindows:
@@ -60,6 +62,35 @@ def interval_windows(session: Session, grid: SessionGrid, derived: Interval) -> 
 
     A `1d` window is the whole session. Outside regular hours windows count back from the open and on from the close.
     """
+    if grid.labels is not grid.expected_labels:
+        return _windows(session, grid, derived)
+    # Most sessions of an exchange have one shape, and then the same windows at another time of the world.
+    spans = [instant - session.open_at for span in session.segments for instant in span]
+    own = _windows_of_shape(tuple(spans), session.over_at - session.open_at, grid.interval, grid.hours, derived)
+    return own._replace(starts=own.starts + session.open_at, known_at=own.known_at + session.open_at)
+
+
+@functools.lru_cache(maxsize=64)
+def _windows_of_shape(
+    spans: tuple[int, ...], over_at: int, interval: Interval, hours: str, derived: Interval
+) -> IntervalWindows:
+    """The windows of a session that opens at 0 and has its expected labels only; read-only, for many use them."""
+    break_start_at, break_end_at = (spans[1], spans[2]) if len(spans) > 2 else (None, None)
+    session = Session(date(1970, 1, 1), 0, spans[-1], break_start_at, break_end_at, False, over_at)
+    labels = expected_labels(session, interval)
+    none = np.zeros(len(labels), dtype=np.int64)
+    grid = SessionGrid(labels, Grid(none, none, none.astype(np.int32)), labels, interval, hours)
+    own = _windows(session, grid, derived)
+    return IntervalWindows(
+        frozen(own.starts),
+        frozen(own.known_at),
+        frozen(own.expected_bars),
+        frozen(own.is_partial),
+        frozen(own.of_label),
+    )
+
+
+def _windows(session: Session, grid: SessionGrid, derived: Interval) -> IntervalWindows:
     labels = grid.labels
     if not derived.is_intraday:
         begins = np.full(len(labels), session.open_at, dtype=np.int64)
@@ -95,7 +126,7 @@ def _known_at(session: Session, grid: SessionGrid, ends: Int64) -> Int64:
     """
     if grid.hours == "regular":
         return ends
-    known_at: Int64 = session.open_at - (session.open_at - ends) // grid.step * grid.step
+    known_at: Int64 = session.open_at - (session.open_at - ends) // grid.interval.us * grid.interval.us
     return known_at
 
 

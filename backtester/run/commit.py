@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -11,6 +12,8 @@ from backtester import schema
 from backtester.data.run_dir import RunDir
 from backtester.errors import StoreError
 from backtester.run.flow import Flow
+
+REPEATING = {"timestamp", "known_at", "bars", "expected_bars"}
 
 # What a session hands to the next: its committed tables of schema.CARRIED that have rows, names as plain text.
 Carry = dict[str, pa.Table]
@@ -40,7 +43,9 @@ def commit(run_dir: RunDir, completed: Completed) -> Done:
     """Write a session's tables and then its record; when this returns the session exists."""
     name = completed.flow.session
     run_dir.write_flow(name, _parquet(completed.flow.table()))
-    content = {table: (rows.num_rows, _parquet(rows)) for table, rows in completed.tables.items() if rows.num_rows}
+    content = {
+        table: (rows.num_rows, _encoded(table, rows)) for table, rows in completed.tables.items() if rows.num_rows
+    }
     run_dir.commit(name, bars=completed.bars, failed=completed.failed, tables=content)
     return Done(name, completed.bars, completed.failed, completed.flow.lines())
 
@@ -76,9 +81,33 @@ def _plain(table: pa.Table) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=pa.schema(fields)).combine_chunks()
 
 
+def _encoded(name: str, table: pa.Table) -> memoryview:
+    # Sessions between two listings hand in one object.
+    return _kept(_Same(table)) if name == "streams" else _parquet(table)
+
+
+class _Same:
+    """A table as a key: equal to itself alone, and kept alive so that no other takes its place."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.table is self.table
+
+    def __hash__(self) -> int:
+        return id(self.table)
+
+
+@functools.lru_cache(maxsize=4)
+def _kept(same: _Same) -> memoryview:
+    return _parquet(same.table)
+
+
 def _parquet(table: pa.Table) -> memoryview:
-    # Uncompressed and without statistics, which nothing reads: a third of zstd's time (bench/bench_run.py).
-    keys = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+    # Uncompressed and without statistics, which nothing reads: a third of zstd's time (bench/bench_run.py). Columns
+    # whose few values repeat as a dictionary: of 55,000 derived bars 2.3 MB to check, digest and write instead of 3.6.
+    keys = [field.name for field in table.schema if pa.types.is_dictionary(field.type) or field.name in REPEATING]
     sink = pa.BufferOutputStream()
     pq.write_table(
         table, sink, compression="none", use_dictionary=keys, write_statistics=False, write_page_checksum=True

@@ -18,7 +18,7 @@ from backtester.run import trading
 from backtester.run.commit import Carry, Completed
 from backtester.run.flow import Flow
 from backtester.run.loading import Failure, Loaded
-from backtester.run.plan import STREAM_KINDS, Plan, streams_table
+from backtester.run.plan import STREAM_KINDS, Plan
 from backtester.schema import FAILURES, TRAILING
 
 EPOCH = date(1970, 1, 1)
@@ -74,7 +74,7 @@ def complete(plan: Plan, prepared: Prepared, carry: Carry) -> Completed:  # noqa
 
 def _initialized(plan: Plan, session: Session, flow: Flow) -> dict[str, pa.Table]:
     with flow.step("1.1") as step:
-        streams = streams_table(plan, session.date)
+        streams = plan.streams(session.date)
         step.rows = streams.num_rows
         step.detail = f"Marked {_counted(streams)}"
     with flow.step("1.4") as step:
