@@ -15,24 +15,31 @@ import numpy as np
 
 from backtester.arrays import Float64, Int64
 
-_blocks: list[Float64] = []
+_blocks: list[Float64] = [np.empty(0)]
 _lock = threading.Lock()
-# Of a block in the list alone: the list, the loop's name, and the argument of getrefcount.
-_UNUSED = 3
+
+
+def _references(k: int) -> int:
+    return sys.getrefcount(_blocks[k])
+
+
+# What a block in the list alone counts; which temporary references are counted differs between versions of Python.
+_UNUSED = _references(0)
 
 
 def floats(*shape: int) -> Float64:
     """An uninitialised array of numbers."""
     size = int(np.prod(shape))
     with _lock:
-        for block in _blocks:
-            if size <= len(block) <= 2 * size + 4096 and sys.getrefcount(block) == _UNUSED:
-                return block[:size].reshape(shape)
-        fresh = np.empty(size + size // 16)
+        for k in range(len(_blocks)):
+            if size <= len(_blocks[k]) <= 2 * size + 4096 and _references(k) == _UNUSED:
+                return _blocks[k][:size].reshape(shape)
         # What nobody uses and was too small or too large to be used again goes before more is asked for.
-        _blocks[:] = [block for block in _blocks if sys.getrefcount(block) > _UNUSED]
-        _blocks.append(fresh)
-        return fresh[:size].reshape(shape)
+        for k in reversed(range(len(_blocks))):
+            if _references(k) == _UNUSED:
+                del _blocks[k]
+        _blocks.append(np.empty(size + size // 16))
+        return _blocks[-1][:size].reshape(shape)
 
 
 def integers(*shape: int) -> Int64:

@@ -76,7 +76,9 @@ def indicator_columns(
     values: dict[str, Float64] = {}
     before: dict[str, Float64] = {}
     off_tick: dict[str, int] = {}
-    symbols = next(iter(series.values())).symbols
+    if not uses:
+        return Computed(values, before, None, off_tick)
+    symbols = series[uses[0].interval].symbols
     held, kept = read_state(state, symbols), State()
     found = {use.key: find_indicator(use.name, _foreign) for use in uses}
     for (interval, scope, partial), members in _grouped(uses).items():
@@ -209,7 +211,10 @@ class _TickColumns:
         return self._made[name, decimals]
 
     def off(self, indicator: Indicator, use: Use) -> int:
-        """Values the use reads that are no multiple of its tick."""
+        """Values the use reads as ticks that are no multiple of one; expressions and TA-Lib read numbers."""
+        custom: Any = indicator.custom
+        if custom is not None and custom.kernel is None:
+            return 0
         names = {part for name in indicator.ticks for part in _parts(use.input if name == "x" else name)}
         return sum(self.column(name, use.decimals)[1] for name in names)
 
