@@ -13,6 +13,7 @@ from backtester.data.calendar import Session
 from backtester.data.columns import dates, dictionary, dictionary_of, numbers, symbols_of, text, view_of
 from backtester.data.expected import expected_labels
 from backtester.features.intraday import Pass, derived_table, gaps_table, run_pass, running_table, summary_table
+from backtester.features.rows import rows_of
 from backtester.features.trailing_tables import historical_table, profile_table
 from backtester.run import trading
 from backtester.run.commit import Carry, Completed
@@ -48,17 +49,18 @@ def prepare(plan: Plan, loaded: Loaded) -> Prepared:
     return Prepared(loaded, flow, done, processed, tables)
 
 
-def complete(plan: Plan, prepared: Prepared, carry: Carry) -> Completed:  # noqa: ARG001  # nothing reads `carry` so far
+def complete(plan: Plan, prepared: Prepared, carry: Carry) -> Completed:
     """Phases 5 and 6 up to the commit; in session order, with the carry of the session before, if plan.is_chained.
 
     carry  empty for the first session of a run, and for every session of a run that is not chained
     """
     flow, session = prepared.flow, prepared.loaded.session
     tables = dict(prepared.tables)
-    # Indicators that go on overnight (5.4) and the ledger (5.6) go here: they read `carry` and `tables`, and add
-    # tables, those of schema.CARRIED among them.
+    # Indicators that go on overnight (5.4) go here: they read `carry`, and add tables, one of schema.CARRIED too.
     if plan.strategy is not None:
-        tables |= trading.decide(plan, plan.strategy, prepared.done, session, flow).tables
+        rows = rows_of(prepared.done, session, plan.derived, plan.config.interval)
+        decided = trading.decide(plan.strategy, rows, {}, flow)
+        tables |= decided.tables | trading.trade(plan, decided, carry, flow)
     with flow.step("5.SUMMARY") as step:
         step.rows = prepared.processed
         grid = prepared.done.grid.grid
