@@ -126,8 +126,9 @@ class Plan:
 
     @cached_property
     def requested(self) -> list[Interval]:
-        """The intervals the config asks for, the source's own included."""
-        return sorted({self.source, self.config.interval, *self.config.derived})
+        """The intervals the config and its indicators ask for, the source's own included."""
+        read = (Interval.parse(use.interval) for use in self.indicators)
+        return sorted({self.source, self.config.interval, *self.config.derived, *read})
 
 
 def from_file(path: Path, store: Store, *, overrides: dict[str, Any] | None = None) -> Plan:
@@ -167,7 +168,9 @@ def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
     unknown = sorted((wanted or set()) - set(listed))
     if not listed:
         raise InputError(_nothing_stored(store, config, source, unknown))
-    derived = [interval for interval in sorted({config.interval, *config.derived}) if interval != source]
+    indicators = session_uses(config)
+    read = {Interval.parse(use.interval) for use in indicators}
+    derived = sorted({config.interval, *config.derived, *read} - {source})
     historical = _historical(store, known, config, source, listed)
     inputs = _inputs(store, known, config, source, listed, historical)
     plan = Plan(
@@ -179,7 +182,7 @@ def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
         sessions=sessions,
         listed=listed,
         unknown=unknown,
-        indicators=session_uses(config),
+        indicators=indicators,
         historical=historical,
         reach=calendar_reach(historical, known, run.start, run.end) if historical else sessions,
         inputs=inputs,

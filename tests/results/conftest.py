@@ -15,7 +15,7 @@ import pytest
 
 from backtester.data.durable import sha256_of, write_whole
 from backtester.data.run_dir import RunDir
-from backtester.schema import FLOW, SESSION_TABLES
+from backtester.schema import FLOW, SESSION_TABLES, indicators_schema
 
 MINUTE = timedelta(minutes=1)
 LABELS = 30
@@ -228,11 +228,20 @@ def session_tables(session: date) -> Tables:
             for symbol in MISSING
             if earlier < session
         ],
+        "indicators": [
+            {"interval": "1m", "timestamp": bar["timestamp"], "symbol": symbol, "known_at": bar["timestamp"] + MINUTE}
+            | {"close_1": bar["close"]}
+            for minute in range(LABELS)
+            for symbol in MISSING
+            for bar in source_bars(session, symbol)
+            if bar["minute"] == minute
+        ],
         "historical_indicators": _historical(session),
         "historical_profiles": _profile(session),
         "failures": [{"symbol": "DDD", "phase": "streaming", "reason": "bars out of order"}],
     }
-    return {table: pa.Table.from_pylist(rows.get(table, []), schema=schema) for table, schema in SESSION_TABLES.items()}
+    schemas = SESSION_TABLES | {"indicators": indicators_schema(["close_1"])}
+    return {table: pa.Table.from_pylist(rows.get(table, []), schema=schema) for table, schema in schemas.items()}
 
 
 TRAILING_COLUMNS = ("symbol", "bars", "expected_bars", "quality_pct")

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from backtester.data.run_dir import RunDir
 from backtester.results import views as subject
-from backtester.schema import LEDGER_TABLES, SESSION_TABLES
-from backtester.schema.carried import CARRIED_TABLES
+from backtester.schema import CARRIED, LEDGER_TABLES, SESSION_TABLES
 
 FIRST, SECOND = date(2025, 7, 2), date(2025, 7, 3)
 NAMES = [file.name for file in subject.sql_files("views")]
@@ -66,7 +65,7 @@ def test_every_view_is_empty_without_a_session(name: str, small_tables: Any, bui
     assert rows == (1 if name == "runs" else 0)
 
 
-@pytest.mark.parametrize("table", [name for name in SESSION_TABLES if name not in LEDGER_TABLES | CARRIED_TABLES])
+@pytest.mark.parametrize("table", [name for name in SESSION_TABLES if name not in (*LEDGER_TABLES, *CARRIED)])
 def test_a_view_holds_what_its_table_holds(table: str, asked: Any, small_tables: Any) -> None:
     name = {"trailing": "trailing_sessions"}.get(table, table)
     columns = small_tables[SECOND][table].column_names
