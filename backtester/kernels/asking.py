@@ -32,7 +32,7 @@ from backtester.kernels.codes import (
     WAS_REPLACED,
 )
 from backtester.kernels.fills import HAS_LEGS
-from backtester.kernels.jit import kernel, outlined
+from backtester.kernels.flat import outlined, step
 from backtester.kernels.matching import at_once
 from backtester.kernels.orders import accept, cancel_all, draft, has_working, refresh_mark
 from backtester.kernels.state import (
@@ -70,24 +70,24 @@ from backtester.kernels.state import (
 from backtester.kernels.steps import to_tick, whole_lots
 
 
-@kernel
+@step
 def pick(column: Float64, q: int) -> float:
     """Request q's value of a column that may have one for all."""
     value: float = column[q if len(column) > 1 else 0]
     return value
 
 
-@kernel
+@step
 def pick_code(column: Int8 | UInt8 | Int32 | Int64, q: int) -> int:
     """The same of a column of whole numbers."""
-    value: int = column[q if len(column) > 1 else 0]
-    return value
+    # One width for all, or what they are handed to is compiled for each.
+    return int(column[q if len(column) > 1 else 0])
 
 
-@kernel
+@step
 def ask(q: int, t: int, clock: Clock, market: Market, requests: Requests, rules: Rules, state: State, log: Log) -> None:
     """Handle request q, made when the bars of label t were known."""
-    symbol, kind = requests.symbol[q], pick_code(requests.kind, q)
+    symbol, kind = int(requests.symbol[q]), pick_code(requests.kind, q)
     if state.facts[symbol, MARK_LABEL] < state.counters[LABELS]:
         refresh_mark(symbol, t, clock, market, state)
     position = state.book[symbol, POSITION]
@@ -151,7 +151,7 @@ def ask_other(
     ask_order(q, symbol, side, unit, amount, role, t, clock, market, requests, rules, state, log)
 
 
-@kernel
+@step
 def wanted_position(symbol: int, unit: int, amount: float, rules: Rules, state: State) -> float:
     """The position a target stands for, in whole lots."""
     mark, units = state.book[symbol, MARK], abs(amount)
@@ -166,7 +166,7 @@ def wanted_position(symbol: int, unit: int, amount: float, rules: Rules, state: 
     return units if amount >= 0.0 else -units
 
 
-@kernel
+@step
 def working_units(symbol: int, rules: Rules, state: State) -> float:
     """The signed remainder of the symbol's working orders."""
     units = 0.0
@@ -177,7 +177,7 @@ def working_units(symbol: int, rules: Rules, state: State) -> float:
     return units
 
 
-@kernel
+@step
 def is_same(wanted: float, other: float, position: float) -> bool:
     """Equal, but for rounding errors."""
     return abs(wanted - other) <= DUST * (abs(wanted) + abs(position))
@@ -222,7 +222,7 @@ def ask_order(
     submit(k, t, clock, market, rules, state, log)
 
 
-@kernel
+@step
 def submit(k: int, t: int, clock: Clock, market: Market, rules: Rules, state: State, log: Log) -> None:
     """Submit the drafted order in row k."""
     reason = refusal(k, t, clock, market, rules, state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backtester.kernels.jit import kernel, outlined
+from backtester.kernels.flat import outlined, step
 from backtester.kernels.state import (
     AVERAGE,
     BARS_HELD,
@@ -83,7 +83,7 @@ from backtester.kernels.state import (
 DUST = 1e-12
 
 
-@kernel
+@step
 def book_fill(
     symbol: int, side: int, quantity: float, price: float, commission: float, at: int, fifo: int, state: State, log: Log
 ) -> float:
@@ -125,7 +125,7 @@ def book_fill(
     return realized
 
 
-@kernel
+@step
 def begin_trade(symbol: int, at: int, state: State) -> None:
     """A new trade for the symbol."""
     state.facts[symbol, TRADE] = state.counters[NEXT_TRADE]
@@ -137,7 +137,7 @@ def begin_trade(symbol: int, at: int, state: State) -> None:
     state.book[symbol, AVERAGE] = 0.0
 
 
-@kernel
+@step
 def enter_units(
     symbol: int, opening: float, price: float, side: int, commission: float, fifo: int, state: State
 ) -> None:
@@ -158,7 +158,7 @@ def enter_units(
         add_lot(symbol, opening, price, state)
 
 
-@kernel
+@step
 def end_trade(symbol: int, side: int, at: int, state: State, log: Log) -> None:
     """Write the row of a trade that ended; its gross result counts in its worst and best too."""
     flows = state.book[symbol, FLOWS]
@@ -184,7 +184,7 @@ def end_trade(symbol: int, side: int, at: int, state: State, log: Log) -> None:
     log.rows[TRADE_ROWS] = i + 1
 
 
-@kernel
+@step
 def hold(symbol: int, is_held: bool, state: State) -> None:
     """Put the symbol among those with a position, in symbol order, or take it out."""
     count = state.counters[HELD]
@@ -239,7 +239,7 @@ def closed_lots(symbol: int, closing: float, price: float, side: int, state: Sta
     return realized
 
 
-@kernel
+@step
 def write_fill(
     k: int, row: int, quantity: float, price: float, reference: float, commission: float, realized: float, worst: float,
     best: float, rule: int, is_ambiguous: int, is_stale: int, at: int, state: State, log: Log,

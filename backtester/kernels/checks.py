@@ -31,7 +31,7 @@ from backtester.kernels.codes import (
     TRAILING,
     UNIT,
 )
-from backtester.kernels.jit import kernel, outlined
+from backtester.kernels.flat import outlined, step
 from backtester.kernels.orders import find_row, opening_units
 from backtester.kernels.state import (
     ACCEPTED_AT,
@@ -66,7 +66,7 @@ from backtester.kernels.steps import affordable, fee, tier_rate, whole_lots
 SLACK = 1e-9
 
 
-@kernel
+@step
 def equity_now(state: State) -> float:
     """Cash and every position at its mark, summed in symbol order."""
     net = 0.0
@@ -76,7 +76,7 @@ def equity_now(state: State) -> float:
     return float(state.account[CASH] + net)
 
 
-@kernel
+@step
 def gross_now(state: State) -> float:
     """The sum of the positions' absolute values at mark."""
     gross = 0.0
@@ -86,14 +86,14 @@ def gross_now(state: State) -> float:
     return gross
 
 
-@kernel
+@step
 def freed(position: float, price: float, margin: float) -> float:
     """What a position adds to the free cash."""
     value = position * price
     return value * (1.0 - margin) if position >= 0.0 else value * (1.0 + margin)
 
 
-@kernel
+@step
 def free_beside(symbol: int, margin: float, state: State) -> float:
     """Free cash without the position of one symbol (-1: with all)."""
     free: float = state.account[CASH]
@@ -128,7 +128,7 @@ def sized(k: int, price: float, rate: float, per_unit: float, rules: Rules, stat
     return held
 
 
-@kernel
+@step
 def expected_units(k: int, rules: Rules, state: State) -> float:
     """What is left of an order, its size at mark where it has none yet."""
     if state.orders[k, SIZE_UNIT] == CLOSE:
@@ -142,19 +142,19 @@ def expected_units(k: int, rules: Rules, state: State) -> float:
     return left
 
 
-@kernel
+@step
 def unit_fee(rules: Rules, state: State) -> float:
     """The commission a unit at this point of the month."""
     return rules.per_unit if len(rules.tier_bounds) == 0 else tier_rate(state.account[MONTH_UNITS], rules)
 
 
-@kernel
+@step
 def is_price(value: float) -> bool:
     """Finite and positive?"""
     return 0.0 < value < math.inf
 
 
-@kernel
+@step
 def has_prices(k: int, state: State) -> bool:
     """Does the drafted order have the prices its type needs, and its symbol a mark?"""
     kind = state.orders[k, TYPE]
@@ -167,7 +167,7 @@ def has_prices(k: int, state: State) -> bool:
     return kind != TRAILING or is_price(state.amounts[k, TRAIL_BY])
 
 
-@kernel
+@step
 def refusal(k: int, t: int, clock: Clock, market: Market, rules: Rules, state: State) -> int:
     """Why the drafted order in row k is refused, NO_REASON where it is not."""
     if not has_prices(k, state):
@@ -233,7 +233,7 @@ def symbols_in_play(k: int, rules: Rules, state: State) -> int:
     return count
 
 
-@kernel
+@step
 def is_opening(j: int, k: int, rules: Rules, state: State) -> bool:
     """Is the order in row j the drafted one of row k, or a live working order that opens?"""
     if j == k:

@@ -31,7 +31,7 @@ from backtester.kernels.codes import (
     ROLE_MARGIN_CALL,
     TIME_OVER,
 )
-from backtester.kernels.jit import kernel, outlined
+from backtester.kernels.flat import outlined, step
 from backtester.kernels.matching import turn_now
 from backtester.kernels.orders import accept, cancel_all, draft, end_order, find_row, opening_units
 from backtester.kernels.state import (
@@ -121,7 +121,7 @@ def guard(t: int, clock: Clock, market: Market, rules: Rules, state: State, log:
         exit_all(PAST_FLAT_BY, ROLE_FLAT_BY, t, clock, market, rules, state, log)
 
 
-@kernel
+@step
 def halt(at: int, rules: Rules, state: State, log: Log) -> None:
     """Cancel the working orders that open."""
     for k in range(state.counters[LIVE]):
@@ -141,7 +141,7 @@ def exit_all(
             exit_symbol(symbol, reason, role, t, clock, market, rules, state, log)
 
 
-@kernel
+@step
 def expire(t: int, clock: Clock, rules: Rules, state: State, log: Log) -> None:
     """End `day` orders with their session, and `gtd` orders whose time has come."""
     at = clock.known_at[t]
@@ -198,7 +198,7 @@ def end_data(t: int, clock: Clock, market: Market, rules: Rules, state: State, l
         close_at(symbol, row, t, price, ROLE_END, rule, clock, market, rules, state, log)
 
 
-@kernel
+@step
 def last_row(symbol: int, t: int, clock: Clock, market: Market) -> int:
     """The row of a symbol's last bar at or before label t, -1 where this clock has none."""
     row = -1
@@ -208,7 +208,7 @@ def last_row(symbol: int, t: int, clock: Clock, market: Market) -> int:
     return row
 
 
-@kernel
+@step
 def end_session(session: int, state: State, log: Log) -> None:
     """Write the session's row."""
     log.sessions[session, S_START] = state.account[OPENED_AT]

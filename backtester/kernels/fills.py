@@ -9,6 +9,7 @@ from backtester.kernels.booking import book_fill, write_fill
 from backtester.kernels.checks import SLACK, free_beside, freed, has_prices, sized, unit_fee
 from backtester.kernels.codes import (
     AT_MARKET_MID,
+    AT_REMAINDER,
     BAD_PRICE,
     BAD_QUANTITY,
     CANCELLED,
@@ -37,7 +38,7 @@ from backtester.kernels.codes import (
     TRAILING,
     WAS_REPLACED,
 )
-from backtester.kernels.jit import kernel, outlined
+from backtester.kernels.flat import outlined, step
 from backtester.kernels.orders import accept, cancel_all, cancel_group, draft, end_order, event, remove
 from backtester.kernels.state import (
     ACCEPTED_AT,
@@ -96,7 +97,7 @@ HAS_LEGS = 16
 NEARLY_ALL = 1.0 - 1e-12
 
 
-@kernel
+@step
 def final_price(
     reference: float, kind: int, where: int, side: int, is_opening: bool, quantity: float, row: int, market: Market,
     rules: Rules,
@@ -113,7 +114,7 @@ def final_price(
     return to_tick(price, 0, rules) if rules.round_fills != 0 else price
 
 
-@kernel
+@step
 def volume_left(symbol: int, row: int, market: Market, rules: Rules, state: State) -> float:
     """The units the bar still gives."""
     if state.facts[symbol, USED_LABEL] != state.counters[LABELS]:
@@ -123,7 +124,7 @@ def volume_left(symbol: int, row: int, market: Market, rules: Rules, state: Stat
     return left if left > 0.0 else 0.0
 
 
-@kernel
+@step
 def turn(
     k: int, row: int, t: int, where: int, reference: float, rule: int, kind: int, clock: Clock, market: Market,
     rules: Rules, state: State, log: Log,
@@ -180,7 +181,7 @@ def turn(
             return
         if rules.volume_rest != 2 or next_tick > 0.0 or state.orders[k, TIF] == FOK:
             break
-        next_tick = rules.tick
+        next_tick, rule = rules.tick, AT_REMAINDER
         wanted = wanted - quantity
         quantity = wanted
     if rules.volume_rest == 1 and state.orders[k, TIF] != FOK:
@@ -191,7 +192,7 @@ def turn(
         state.orders[k, ROUTE] = NOW_LIMIT
 
 
-@kernel
+@step
 def fill(
     k: int, row: int, t: int, at: int, where: int, reference: float, rule: int, kind: int, quantity: float,
     wanted: float, next_tick: float, clock: Clock, market: Market, rules: Rules, state: State, log: Log,
@@ -210,12 +211,12 @@ def fill(
         commission = fee(filled + quantity, value + quantity * price, side, rate, per_unit, rules) - charged
     is_reduced = False
     if rules.cash != 0 and opening > 0.0:
-        budget = free_beside(symbol, rules.margin, state) + SLACK * quantity * price
+        budget = free_beside(symbol, rules.margin, state)
         if signed > 0.0:
             budget += freed(side * signed, price, rules.margin)
         elif signed < 0.0:
             budget += side * signed * price
-        if opening * price * rules.margin + commission > budget:
+        if opening * price * rules.margin + commission > budget + SLACK * quantity * price:
             less = 0.0
             if rules.cash == 2:
                 closing = quantity - opening
@@ -282,7 +283,7 @@ def other_legs(
     return worst, best, is_ambiguous
 
 
-@kernel
+@step
 def settled(
     k: int, at: int, where: int, quantity: float, wanted: float, price: float, commission: float, signed: float,
     is_reduced: bool, rules: Rules, state: State, log: Log,
@@ -316,7 +317,7 @@ def settled(
     return is_filled or is_reduced
 
 
-@kernel
+@step
 def leg_price(price: float, given: float, direction: int, is_frac: int) -> float:
     """A leg's price: as given, or that far from the entry's price, above (+1) or below (-1)."""
     return price * (1.0 + direction * given) if is_frac else given
@@ -328,9 +329,9 @@ def make_legs(k: int, at: int, where: int, price: float, rules: Rules, state: St
     symbol, side, given = state.orders[k, SYMBOL], state.orders[k, SIDE], state.orders[k, FRACTIONS]
     cancel_all(symbol, k, WAS_REPLACED, 1, 0, at, rules.events, state, log)
     state.orders[k, FRACTIONS] = given - HAS_LEGS
-    for step in range(4):
-        is_absent = state.orders[k, EXIT_AFTER] == 0 if step == 3 else math.isnan(
-            state.amounts[k, LEG_STOP if step == 0 else (LEG_TRAIL if step == 1 else LEG_TAKE)]
+    for leg_kind in range(4):
+        is_absent = state.orders[k, EXIT_AFTER] == 0 if leg_kind == 3 else math.isnan(
+            state.amounts[k, LEG_STOP if leg_kind == 0 else (LEG_TRAIL if leg_kind == 1 else LEG_TAKE)]
         )  # fmt: skip
         if is_absent:
             continue
@@ -338,15 +339,15 @@ def make_legs(k: int, at: int, where: int, price: float, rules: Rules, state: St
         state.orders[leg, PARENT] = state.orders[k, ORDER_ID]
         state.orders[leg, LEG_OF] = state.facts[symbol, TRADE]
         state.orders[leg, ROW] = state.orders[k, ROW]
-        if step == 0:
+        if leg_kind == 0:
             state.orders[leg, TYPE] = STOP
             stop = leg_price(price, state.amounts[k, LEG_STOP], -side, given & STOP_LOSS_FRAC)
             state.amounts[leg, STOP_PRICE] = to_tick(stop, -side, rules) if rules.round_orders != 0 else stop
-        elif step == 1:
+        elif leg_kind == 1:
             state.orders[leg, TYPE], state.orders[leg, ROLE] = TRAILING, ROLE_TRAIL
             state.amounts[leg, TRAIL_BY], state.amounts[leg, REFERENCE] = state.amounts[k, LEG_TRAIL], price
             state.orders[leg, FRACTIONS] = TRAIL_FRAC if given & LEG_TRAIL_FRAC else 0
-        elif step == 2:
+        elif leg_kind == 2:
             state.orders[leg, TYPE], state.orders[leg, ROLE] = LIMIT, ROLE_TAKE_PROFIT
             take = leg_price(price, state.amounts[k, LEG_TAKE], side, given & TAKE_PROFIT_FRAC)
             state.amounts[leg, LIMIT_PRICE] = to_tick(take, side, rules) if rules.round_orders != 0 else take

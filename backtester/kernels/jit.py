@@ -46,14 +46,17 @@ class Kernel(Generic[Arguments, Result]):
     @functools.cached_property
     def plain(self) -> Callable[Arguments, Result]:
         """The function as Python; kernels it calls are called as they are, their arguments being plain already."""
-        return self._bound({name: value.plain for name, value in self._callees().items() if isinstance(value, Kernel)})
+        return self._bound({name: value.plain for name, value in self.callees().items() if isinstance(value, Kernel)})
 
     @functools.cached_property
     def machine(self) -> Callable[Arguments, Result]:
         """The compiled function, made at first use; kernels it calls are compiled into it."""
+        return self.jit(self._bound({name: self.compiled_callee(value) for name, value in self.callees().items()}))
+
+    def jit(self, python: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+        """A function compiled as kernels are."""
         import numba
 
-        python = self._bound({name: _callee(value) for name, value in self._callees().items()})
         # numpy error model: no zero-division branch, which would keep LLVM from vectorizing; kernels guard.
         # _nrt off: no reference counts, which cost more than a short run of rows; allocating then fails to compile.
         jitted: Callable[Arguments, Result] = numba.njit(  # type: ignore[call-overload]  # its types lack _nrt
@@ -67,12 +70,19 @@ class Kernel(Generic[Arguments, Result]):
         )(python)
         return jitted
 
-    def _callees(self) -> dict[str, Any]:
+    def callees(self) -> dict[str, Any]:
+        """The globals the function mentions."""
         known = self.python.__globals__
         return {name: known[name] for name in self.python.__code__.co_names if name in known}
 
+    def compiled_callee(self, value: object) -> object:
+        """What a global is for compiled code."""
+        if isinstance(value, Kernel):
+            return value.machine
+        return _unsigned_jitted() if value is unsigned else value
+
     def _bound(self, names: dict[str, Any]) -> Callable[Arguments, Result]:
-        known = {**self._callees(), **names, "__name__": self.python.__module__}
+        known = {**self.callees(), **names, "__name__": self.python.__module__}
         python = types.FunctionType(self.python.__code__, known, self.python.__name__, self.python.__defaults__)
         functools.update_wrapper(python, self.python)
         return python
@@ -81,11 +91,6 @@ class Kernel(Generic[Arguments, Result]):
 def kernel(python: Callable[Arguments, Result]) -> Kernel[Arguments, Result]:
     """Mark a function of arrays and numbers as a kernel."""
     return Kernel(python)
-
-
-def outlined(python: Callable[Arguments, Result]) -> Kernel[Arguments, Result]:
-    """Mark a kernel that is called rarely: compiled once and called, not compiled into each of its callers."""
-    return Kernel(python, inline=False)
 
 
 def unsigned(index: int) -> int:
@@ -102,12 +107,6 @@ def _unsigned_jitted() -> Any:
     import numba
 
     return numba.njit(cache=False, inline="always")(_unsigned_machine)
-
-
-def _callee(value: object) -> object:
-    if isinstance(value, Kernel):
-        return value.machine
-    return _unsigned_jitted() if value is unsigned else value
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from backtester.kernels.closing import (
     start_session,
 )
 from backtester.kernels.codes import FIRST_LABEL, LAST_LABEL
-from backtester.kernels.jit import kernel
+from backtester.kernels.flat import step
 from backtester.kernels.marking import mark_all, mark_label, mark_stretch, record
 from backtester.kernels.matching import match, run_timers
 from backtester.kernels.orders import swept
@@ -37,7 +37,7 @@ from backtester.kernels.state import (
 WHOLE, OPENING, CLOSING = range(3)
 
 
-@kernel
+@step
 def has_room(asked: int, rules: Rules, state: State, log: Log) -> bool:
     """Is there room for all that one label can write, `asked` requests and every live order at work?"""
     # Each request submits two orders at most, a fill four legs, a guard or an end an order for each position.
@@ -60,7 +60,7 @@ def has_room(asked: int, rules: Rules, state: State, log: Log) -> bool:
     )
 
 
-@kernel
+@step
 def free_lots(count: int, state: State) -> bool:
     """Are there so many free lots?"""
     lot = state.counters[FREE_LOT]
@@ -70,7 +70,7 @@ def free_lots(count: int, state: State) -> bool:
     return count == 0
 
 
-@kernel
+@step
 def session_of(t: int, starts: Int64) -> int:
     """The session label t lies in."""
     low, high = 0, len(starts) - 1
@@ -83,7 +83,7 @@ def session_of(t: int, starts: Int64) -> int:
     return low
 
 
-@kernel
+@step
 def asked_at(t: int, requests: Requests, state: State) -> int:
     """How many requests label t has."""
     q: int = state.counters[REQUEST]
@@ -93,7 +93,7 @@ def asked_at(t: int, requests: Requests, state: State) -> int:
     return count
 
 
-@kernel
+@step
 def advance(
     first: int,
     end: int,
@@ -166,7 +166,7 @@ def advance(
     return t
 
 
-@kernel
+@step
 def decide(
     t: int, asked: int, clock: Clock, market: Market, requests: Requests, rules: Rules, state: State, log: Log
 ) -> None:

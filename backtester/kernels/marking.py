@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from backtester.arrays import Clock, Market
-from backtester.kernels.jit import kernel, outlined, unsigned
+from backtester.kernels.flat import outlined, step
+from backtester.kernels.jit import unsigned
 from backtester.kernels.orders import find_row, refresh_mark
 from backtester.kernels.state import (
     BARS_HELD,
@@ -27,7 +28,7 @@ from backtester.kernels.state import (
 )
 
 
-@kernel
+@step
 def mark_label(t: int, clock: Clock, market: Market, rules: Rules, state: State) -> None:
     """Mark every position whose symbol has a bar at label t; count the bar and its extremes for the trade."""
     now = state.counters[LABELS]
@@ -47,7 +48,7 @@ def mark_label(t: int, clock: Clock, market: Market, rules: Rules, state: State)
         stretch_extremes(symbol, market.low[row] if is_whole else close, market.high[row] if is_whole else close, state)
 
 
-@kernel
+@step
 def stretch_extremes(symbol: int, low: float, high: float, state: State) -> None:
     """Let a trade know the lowest and highest price its position was held at."""
     position, flows = state.book[symbol, POSITION], state.book[symbol, FLOWS]
@@ -60,7 +61,7 @@ def stretch_extremes(symbol: int, low: float, high: float, state: State) -> None
         state.book[symbol, BEST] = best
 
 
-@kernel
+@step
 def record(t: int, state: State, log: Log) -> None:
     """Write the account as it stands at the end of label t."""
     net, gross = 0.0, 0.0
@@ -75,7 +76,7 @@ def record(t: int, state: State, log: Log) -> None:
     log.equity[E_OPEN, t] = state.counters[HELD]
 
 
-@kernel
+@step
 def mark_stretch(first: int, end: int, clock: Clock, market: Market, rules: Rules, state: State, log: Log) -> None:
     """Labels `first` to `end` - 1, with no live order and no request: nothing but prices changes."""
     held = state.counters[HELD]
@@ -99,7 +100,7 @@ def mark_stretch(first: int, end: int, clock: Clock, market: Market, rules: Rule
         state.counters[LABELS] += 1
 
 
-@kernel
+@step
 def flat_stretch(first: int, end: int, cash: float, log: Log) -> None:
     """A stretch without a position."""
     i = unsigned(first)
@@ -114,7 +115,7 @@ def flat_stretch(first: int, end: int, cash: float, log: Log) -> None:
         log.equity[E_OPEN, i + j] = 0.0
 
 
-@kernel
+@step
 def only_stretch(first: int, end: int, row: int, market: Market, state: State, log: Log) -> None:
     """A stretch of a market of one symbol that is held and has a bar at every label."""
     position, cash = state.book[0, POSITION], state.account[CASH]

@@ -23,7 +23,7 @@ from backtester.kernels.codes import (
     WAS_IOC,
 )
 from backtester.kernels.fills import turn
-from backtester.kernels.jit import kernel, outlined
+from backtester.kernels.flat import outlined, step
 from backtester.kernels.orders import NAN, end_order, event, find_row, swept
 from backtester.kernels.state import (
     ACCEPTED_AT,
@@ -67,7 +67,7 @@ from backtester.kernels.touching import AS_MARKET, AT_CLOSE, INSIDE, NEVER, OPEN
 STOP_FIRST, TARGET_FIRST, OHLC, OLHC, ADAPTIVE, QUEUE = range(6)
 
 
-@kernel
+@step
 def match(t: int, clock: Clock, market: Market, rules: Rules, state: State, log: Log) -> None:
     """Every live order, all of them accepted at an earlier label, meets the bar its symbol has at label t."""
     prepare(t, clock, market, rules, state, log)
@@ -91,7 +91,7 @@ def match(t: int, clock: Clock, market: Market, rules: Rules, state: State, log:
     swept(state)
 
 
-@kernel
+@step
 def prepare(t: int, clock: Clock, market: Market, rules: Rules, state: State, log: Log) -> None:
     """Find each order's bar; end market orders that missed theirs, or waited too long for it."""
     now = state.counters[LABELS]
@@ -109,7 +109,7 @@ def prepare(t: int, clock: Clock, market: Market, rules: Rules, state: State, lo
             ratchet(k, row, market, rules, state)
 
 
-@kernel
+@step
 def ratchet(k: int, row: int, market: Market, rules: Rules, state: State) -> None:
     """Move a trailing stop's reference with the bar, never back."""
     price = market.close[row]
@@ -123,7 +123,7 @@ def ratchet(k: int, row: int, market: Market, rules: Rules, state: State) -> Non
             state.amounts[k, REFERENCE] = price
 
 
-@kernel
+@step
 def gather(stage: int, t: int, clock: Clock, market: Market, rules: Rules, state: State, log: Log) -> int:
     """Put the orders whose turn comes in this stage into the queue; how many."""
     now, count = state.counters[LABELS], 0
@@ -197,7 +197,7 @@ def sort_queue(count: int, state: State) -> None:
             j -= 1
 
 
-@kernel
+@step
 def is_before(a: int, b: int, state: State) -> bool:
     """Does place a of the queue go before place b?"""
     for column in range(KEY_DISTANCE + 1):
@@ -206,7 +206,7 @@ def is_before(a: int, b: int, state: State) -> bool:
     return False
 
 
-@kernel
+@step
 def after_match(t: int, clock: Clock, market: Market, rules: Rules, state: State, log: Log) -> None:
     """What meeting a bar means for those that are still live."""
     now = state.counters[LABELS]

@@ -16,7 +16,7 @@ from backtester.kernels.codes import (
     SUBMITTED,
     WAS_REPLACED,
 )
-from backtester.kernels.jit import kernel, outlined
+from backtester.kernels.flat import outlined, step
 from backtester.kernels.state import (
     ACCEPTED_AT,
     ACCEPTED_IN,
@@ -85,7 +85,7 @@ from backtester.kernels.state import (
 NAN = float("nan")
 
 
-@kernel
+@step
 def find_row(market: Market, first: int, end: int, symbol: int) -> int:
     """The row of a symbol among rows `first` to `end` - 1 of one label, -1 where it has no bar."""
     if first >= end:
@@ -118,7 +118,7 @@ def refresh_mark(symbol: int, t: int, clock: Clock, market: Market, state: State
         now -= 1
 
 
-@kernel
+@step
 def event(k: int, kind: int, reason: int, at: int, quantity: float, price: float, state: State, log: Log) -> None:
     """Write one event of the live order in row k."""
     i = log.rows[EVENT_ROWS]
@@ -134,7 +134,7 @@ def event(k: int, kind: int, reason: int, at: int, quantity: float, price: float
     state.orders[k, SEQ] += 1
 
 
-@kernel
+@step
 def draft(symbol: int, side: int, unit: int, role: int, state: State) -> int:
     """A market order in the row after the last live one, to be completed and then submitted; the row."""
     k: int = state.counters[LIVE]
@@ -161,7 +161,7 @@ def draft(symbol: int, side: int, unit: int, role: int, state: State) -> int:
     return k
 
 
-@kernel
+@step
 def accept(k: int, reason: int, at: int, has_events: int, state: State, log: Log) -> None:
     """Write the drafted order down; it lives from now on unless there is a reason to refuse it."""
     state.counters[NEXT_ORDER] += 1
@@ -175,7 +175,7 @@ def accept(k: int, reason: int, at: int, has_events: int, state: State, log: Log
             state.counters[LEGS] += 1
 
 
-@kernel
+@step
 def write_order(k: int, at: int, state: State, log: Log) -> None:
     """Write the row of `orders`."""
     i = log.rows[ORDER_ROWS]
@@ -198,7 +198,7 @@ def write_order(k: int, at: int, state: State, log: Log) -> None:
     log.rows[ORDER_ROWS] = i + 1
 
 
-@kernel
+@step
 def end_order(k: int, kind: int, reason: int, at: int, has_events: int, state: State, log: Log) -> None:
     """End the live order in row k; `swept` takes its row away later."""
     if has_events != 0:
@@ -206,7 +206,7 @@ def end_order(k: int, kind: int, reason: int, at: int, has_events: int, state: S
     remove(k, state)
 
 
-@kernel
+@step
 def remove(k: int, state: State) -> None:
     """Mark the row's order as ended."""
     state.orders[k, ORDER_ID] = GONE
@@ -235,7 +235,7 @@ def cancel_group(group: int, beside: int, at: int, has_events: int, state: State
             end_order(k, CANCELLED, OCO_FILLED, at, has_events, state, log)
 
 
-@kernel
+@step
 def swept(state: State) -> None:
     """Take the rows of ended orders away; the others keep their order."""
     live = state.counters[LIVE]
@@ -259,7 +259,7 @@ def move(source: int, target: int, state: State) -> None:
         state.orders[target, column] = state.orders[source, column]
 
 
-@kernel
+@step
 def is_closing_live(symbol: int, before: int, state: State) -> bool:
     """Is a working order of size `close` live in a row before `before`?"""
     for k in range(before):
@@ -287,7 +287,7 @@ def has_working(symbol: int, side: int, state: State) -> bool:
     return False
 
 
-@kernel
+@step
 def opening_units(k: int, quantity: float, state: State) -> float:
     """How much of an order of this quantity opens: beyond closing the position, or all of it."""
     if state.orders[k, SIZE_UNIT] == CLOSE:

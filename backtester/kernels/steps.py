@@ -17,20 +17,20 @@ from backtester.kernels.codes import (
     AT_STOP_MARKET,
     AT_STOP_OPEN,
 )
-from backtester.kernels.jit import kernel, outlined
+from backtester.kernels.flat import outlined, step
 from backtester.kernels.state import Rules
 
 # A quantity this near to the next multiple of the lot, in lots, counts as that multiple.
 NEARLY = 1e-9
 
 
-@kernel
+@step
 def whole_lots(quantity: float, lot: float) -> float:
     """A quantity of at least 0, rounded down to a multiple of the lot."""
     return quantity if lot == 0.0 else math.floor(quantity / lot + NEARLY) * lot
 
 
-@kernel
+@step
 def to_tick(price: float, direction: int, rules: Rules) -> float:
     """A price rounded to the tick: down (-1), up (+1), or to the nearest with halves up (0); nearly whole is whole."""
     ticks = price * rules.per_tick if rules.per_tick > 0.0 else price / rules.tick
@@ -43,7 +43,7 @@ def to_tick(price: float, direction: int, rules: Rules) -> float:
     return whole / rules.per_tick if rules.per_tick > 0.0 else whole * rules.tick
 
 
-@kernel
+@step
 def limit_at_open(touch: int, limit: float, first: float) -> bool:
     """Does the limit's condition hold at the open?"""
     if touch == 0:
@@ -51,7 +51,7 @@ def limit_at_open(touch: int, limit: float, first: float) -> bool:
     return touch == 1 and first < limit
 
 
-@kernel
+@step
 def limit_inside(touch: int, limit: float, low: float) -> bool:
     """Does the limit's condition hold within the bar?"""
     if touch == 0:
@@ -59,7 +59,7 @@ def limit_inside(touch: int, limit: float, low: float) -> bool:
     return touch == 1 and low < limit
 
 
-@kernel
+@step
 def limit_at_close(touch: int, limit: float, close: float, market: float) -> bool:
     """Does the limit's condition hold at the close?"""
     if touch == 2:
@@ -67,7 +67,7 @@ def limit_at_close(touch: int, limit: float, close: float, market: float) -> boo
     return touch == 3 and market <= limit
 
 
-@kernel
+@step
 def stop_at_open(touch: int, stop: float, first: float) -> bool:
     """Does the stop's condition hold at the open?"""
     if touch == 0:
@@ -75,7 +75,7 @@ def stop_at_open(touch: int, stop: float, first: float) -> bool:
     return touch == 1 and first > stop
 
 
-@kernel
+@step
 def stop_inside(touch: int, stop: float, high: float) -> bool:
     """Does the stop's condition hold within the bar?"""
     if touch == 0:
@@ -83,7 +83,7 @@ def stop_inside(touch: int, stop: float, high: float) -> bool:
     return touch == 1 and high > stop
 
 
-@kernel
+@step
 def limit_fill(rule: int, limit: float, first: float, high: float, market: float) -> float:
     """What a limit order fills at, before slippage."""
     if rule == 0:
@@ -95,7 +95,7 @@ def limit_fill(rule: int, limit: float, first: float, high: float, market: float
     return market
 
 
-@kernel
+@step
 def limit_rule(rule: int, limit: float, first: float, high: float) -> int:
     """The name of that price."""
     if rule == 0:
@@ -105,7 +105,7 @@ def limit_rule(rule: int, limit: float, first: float, high: float) -> int:
     return AT_LIMIT if rule == 1 else AT_LIMIT_MARKET
 
 
-@kernel
+@step
 def stop_fill(rule: int, stop: float, first: float, close: float, market: float) -> float:
     """What a stop order fills at, before slippage."""
     if rule == 0:
@@ -117,7 +117,7 @@ def stop_fill(rule: int, stop: float, first: float, close: float, market: float)
     return market
 
 
-@kernel
+@step
 def stop_rule(rule: int, stop: float, first: float, close: float) -> int:
     """The name of that price."""
     if rule == 0:
@@ -127,7 +127,7 @@ def stop_rule(rule: int, stop: float, first: float, close: float) -> int:
     return AT_STOP if rule == 1 else AT_STOP_MARKET
 
 
-@kernel
+@step
 def market_price(rule: int, first: float, high: float, low: float, close: float) -> float:
     """The price of a market order."""
     if rule == 0:
@@ -135,7 +135,7 @@ def market_price(rule: int, first: float, high: float, low: float, close: float)
     return close if rule == 1 else (high + low) / 2.0
 
 
-@kernel
+@step
 def slipped(price: float, side: float, is_opening: bool, quantity: float, volume: float, rules: Rules) -> float:
     """A price after slippage, spread and impact; quantity 0 leaves the impact out."""
     price = price * (1.0 + side * rules.slippage_frac)
@@ -154,7 +154,7 @@ def slipped(price: float, side: float, is_opening: bool, quantity: float, volume
 def fee(units: float, value: float, side: int, rate: float, per_unit: float, rules: Rules) -> float:
     """The commission of an order that has filled `units` worth `value`."""
     cost = rules.per_order + per_unit * units + rate * value
-    is_minimum = cost < rules.minimum
+    is_minimum = rules.minimum > 0.0 and cost < rules.minimum
     if is_minimum:
         cost = rules.minimum
     is_spared = is_minimum and rules.cap_spares_minimum != 0
@@ -209,14 +209,14 @@ def affordable(
         left = (budget - fixed) / each
         return whole_lots(left, rules.lot) if left > 0.0 else 0.0
     low, high = 0.0, most if rules.lot == 0.0 else math.floor(most / rules.lot + NEARLY)
-    step = 1.0 if rules.lot == 0.0 else rules.lot
+    unit = 1.0 if rules.lot == 0.0 else rules.lot
     slack = budget + NEARLY * price * rules.lot
     for _ in range(200):
         middle = (low + high) / 2.0 if rules.lot == 0.0 else math.floor((low + high) / 2.0)
         if middle <= low or middle >= high:
             break
-        if cost_of(middle * step, closing, price, side, margin, filled, value, charged, rate, per_unit, rules) <= slack:
+        if cost_of(middle * unit, closing, price, side, margin, filled, value, charged, rate, per_unit, rules) <= slack:
             low = middle
         else:
             high = middle
-    return low * step
+    return low * unit

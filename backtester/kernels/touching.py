@@ -21,7 +21,7 @@ from backtester.kernels.codes import (
     TRAIL_FRAC,
     TRAILING,
 )
-from backtester.kernels.jit import kernel, outlined
+from backtester.kernels.flat import outlined, step
 from backtester.kernels.state import (
     ACCEPTED_IN,
     FRACTIONS,
@@ -57,7 +57,7 @@ AS_MARKET, AS_LIMIT, AS_STOP = range(3)
 NEVER, OPEN, INSIDE, AT_CLOSE, FORCED, TRIGGERS = range(6)
 
 
-@kernel
+@step
 def stop_level(k: int, state: State) -> float:
     """The stop price of the order in row k, that of a trailing stop where it has moved to."""
     if state.orders[k, TYPE] != TRAILING:
@@ -67,7 +67,7 @@ def stop_level(k: int, state: State) -> float:
     return float(reference * (1.0 + side * trail) if is_frac else reference + side * trail)
 
 
-@kernel
+@step
 def condition(
     k: int, row: int, t: int, clock: Clock, market: Market, rules: Rules, state: State
 ) -> tuple[int, float, int, int]:
@@ -123,7 +123,7 @@ def priced(
     return NEVER, 0.0, 0, AS_MARKET
 
 
-@kernel
+@step
 def limit_when(touch: int, limit: float, first: float, low: float, close: float, market: float) -> int:
     """When a limit's condition holds first."""
     if limit_at_open(touch, limit, first):
@@ -133,7 +133,7 @@ def limit_when(touch: int, limit: float, first: float, low: float, close: float,
     return AT_CLOSE if limit_at_close(touch, limit, close, market) else NEVER
 
 
-@kernel
+@step
 def stop_when(touch: int, stop: float, first: float, high: float, close: float) -> int:
     """When a stop's condition holds first."""
     if stop_at_open(touch, stop, first):

@@ -1,0 +1,179 @@
+"""Kernels whose groups of arrays are taken apart before they are compiled: each gets the fields it uses and no others.
+
+Numba hands a group on as one value of all its fields' parts: with the ledger's six groups that is six hundred words a
+call, and a load of a whole group at every mention, which took minutes to compile. So a parameter whose annotation is a
+NamedTuple becomes one parameter for each field that the kernel, or one it calls, mentions. As plain Python such a
+kernel is the function it is.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import functools
+import inspect
+import textwrap
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from backtester.kernels.jit import Arguments, Kernel, Result
+
+
+class Flat(Kernel[Arguments, Result]):
+    """A kernel that may mention a group only as `group.field`, or whole as an argument of another such kernel."""
+
+    @functools.cached_property
+    def machine(self) -> Callable[..., Any]:
+        """The compiled function behind one that takes groups and picks their fields."""
+        jitted, picks = self.jitted, []
+        for place, name in enumerate(self.parameters):
+            group = self.groups.get(name)
+            if group is None:
+                picks.append((place, -1))
+            else:
+                picks += [(place, group.index(field)) for field in self.fields[name]]
+
+        def call(*args: Any) -> Any:
+            return jitted(*[args[place] if field < 0 else args[place][field] for place, field in picks])
+
+        return call
+
+    @functools.cached_property
+    def jitted(self) -> Any:
+        """The compiled function of single fields; kernels it calls are compiled into it, or called by it."""
+        namespace: dict[str, Any] = {}
+        code = compile(self._flattened(), self.python.__code__.co_filename, "exec")
+        exec(code, namespace)  # noqa: S102  # our own source, rewritten
+        made = namespace[self.python.__name__]
+        names: dict[str, Any] = {
+            name: value.jitted if isinstance(value, Flat) else self.compiled_callee(value)
+            for name, value in self.callees().items()
+        }
+        # Numba types a Python number as that very number, and would compile a kernel for each it is called with.
+        names = {name: np.int64(value) if type(value) is int else value for name, value in names.items()}
+        names |= {_constant(value): _NUMPY[type(value)](value) for value in self._constants()}
+        function = types.FunctionType(made.__code__, {**names, "__name__": self.python.__module__}, made.__name__)
+        function.__qualname__, function.__module__ = self.python.__qualname__, self.python.__module__
+        return self.jit(function)
+
+    @functools.cached_property
+    def fields(self) -> dict[str, list[str]]:
+        """For each group parameter the fields mentioned here and in the kernels it is handed to, in their order."""
+        mentioned: dict[str, set[str]] = {name: set() for name in self.groups}
+        for node in ast.walk(self._tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in mentioned:
+                mentioned[node.value.id].add(node.attr)
+            if isinstance(node, ast.Call):
+                for name, wanted in self._handed_on(node):
+                    mentioned[name].update(wanted)
+        return {name: [field for field in group if field in mentioned[name]] for name, group in self.groups.items()}
+
+    @functools.cached_property
+    def _tree(self) -> ast.FunctionDef:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(self.python)))
+        ast.increment_lineno(tree, self.python.__code__.co_firstlineno - 1)
+        function = tree.body[0]
+        assert isinstance(function, ast.FunctionDef)
+        return function
+
+    @functools.cached_property
+    def parameters(self) -> list[str]:
+        """The parameters' names."""
+        return [argument.arg for argument in self._tree.args.args]
+
+    @functools.cached_property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """The parameters that are groups, with all their fields."""
+        groups = {}
+        for argument in self._tree.args.args:
+            if isinstance(argument.annotation, ast.Name):
+                kind = self.python.__globals__.get(argument.annotation.id)
+                fields = getattr(kind, "_fields", None)
+                if fields is not None:
+                    groups[argument.arg] = tuple(fields)
+        return groups
+
+    def callee(self, call: ast.Call) -> Flat[Any, Any] | None:
+        """The kernel of groups that is called, if one is."""
+        value = self.python.__globals__.get(call.func.id) if isinstance(call.func, ast.Name) else None
+        return value if isinstance(value, Flat) else None
+
+    def _constants(self) -> list[Any]:
+        calls = [node for node in ast.walk(self._tree) if isinstance(node, ast.Call) and self.callee(node) is not None]
+        given = [value for call in calls for value in call.args if isinstance(value, ast.Constant)]
+        return [node.value for node in given if type(node.value) in _NUMPY]
+
+    def _handed_on(self, call: ast.Call) -> list[tuple[str, list[str]]]:
+        callee = self.callee(call)
+        if callee is None:
+            return []
+        pairs = zip(call.args, callee.parameters, strict=True)
+        return [
+            (given.id, callee.fields[name])
+            for given, name in pairs
+            if isinstance(given, ast.Name) and given.id in self.groups and name in callee.groups
+        ]
+
+    def _flattened(self) -> ast.Module:
+        function = copy.deepcopy(self._tree)
+        function.decorator_list, function.returns = [], None
+        arguments = []
+        for name in self.parameters:
+            parts = [_part(name, field) for field in self.fields[name]] if name in self.groups else [name]
+            arguments += [ast.arg(arg=part) for part in parts]
+        function.args.args = arguments
+        function.body = [_Apart(self).visit(statement) for statement in function.body]
+        return ast.fix_missing_locations(ast.Module(body=[function], type_ignores=[]))
+
+
+class _Apart(ast.NodeTransformer):
+    """Replaces mentions of a group by its parts."""
+
+    def __init__(self, kernel: Flat[Any, Any]) -> None:
+        self.kernel = kernel
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:  # the name ast looks for
+        if isinstance(node.value, ast.Name) and node.value.id in self.kernel.groups:
+            return ast.copy_location(ast.Name(id=_part(node.value.id, node.attr), ctx=node.ctx), node)
+        return self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:  # the name ast looks for
+        callee = self.kernel.callee(node)
+        self.generic_visit(node)
+        if callee is None:
+            return node
+        given: list[ast.expr] = []
+        for value, name in zip(node.args, callee.parameters, strict=True):
+            if name not in callee.groups:
+                if isinstance(value, ast.Constant) and type(value.value) in _NUMPY:
+                    value = ast.Name(id=_constant(value.value), ctx=ast.Load())
+                given.append(value)
+                continue
+            assert isinstance(value, ast.Name), f"{callee.python.__name__}: a group is handed on by its name"
+            given += [ast.Name(id=_part(value.id, field), ctx=ast.Load()) for field in callee.fields[name]]
+        node.args = given
+        return node
+
+
+_NUMPY: dict[type, Any] = {int: np.int64, bool: np.bool_, float: np.float64}
+
+
+def _constant(value: Any) -> str:
+    return f"{type(value).__name__}_{value}".replace(".", "_").replace("-", "_")
+
+
+def _part(group: str, field: str) -> str:
+    return f"{group}__{field}"
+
+
+def step(python: Callable[Arguments, Result]) -> Flat[Arguments, Result]:
+    """Mark a kernel of groups that is compiled into those that call it."""
+    return Flat(python)
+
+
+def outlined(python: Callable[Arguments, Result]) -> Flat[Arguments, Result]:
+    """Mark a kernel of groups that is called rarely, or from many places: compiled once, and called."""
+    return Flat(python, inline=False)
