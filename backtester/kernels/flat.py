@@ -102,9 +102,7 @@ class Flat(Kernel[Arguments, Result]):
         return value if isinstance(value, Flat) else None
 
     def _constants(self) -> list[Any]:
-        calls = [node for node in ast.walk(self._tree) if isinstance(node, ast.Call) and self.callee(node) is not None]
-        given = [value for call in calls for value in call.args if isinstance(value, ast.Constant)]
-        return [node.value for node in given if type(node.value) in _NUMPY]
+        return [node.value for node in ast.walk(self._tree) if _is_whole(node) and isinstance(node, ast.Constant)]
 
     def _handed_on(self, call: ast.Call) -> list[tuple[str, list[str]]]:
         callee = self.callee(call)
@@ -140,6 +138,9 @@ class _Apart(ast.NodeTransformer):
             return ast.copy_location(ast.Name(id=_part(node.value.id, node.attr), ctx=node.ctx), node)
         return self.generic_visit(node)
 
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:  # the name ast looks for
+        return ast.copy_location(ast.Name(id=_constant(node.value), ctx=ast.Load()), node) if _is_whole(node) else node
+
     def visit_Call(self, node: ast.Call) -> ast.AST:  # the name ast looks for
         callee = self.kernel.callee(node)
         self.generic_visit(node)
@@ -148,8 +149,6 @@ class _Apart(ast.NodeTransformer):
         given: list[ast.expr] = []
         for value, name in zip(node.args, callee.parameters, strict=True):
             if name not in callee.groups:
-                if isinstance(value, ast.Constant) and type(value.value) in _NUMPY:
-                    value = ast.Name(id=_constant(value.value), ctx=ast.Load())
                 given.append(value)
                 continue
             assert isinstance(value, ast.Name), f"{callee.python.__name__}: a group is handed on by its name"
@@ -158,11 +157,15 @@ class _Apart(ast.NodeTransformer):
         return node
 
 
-_NUMPY: dict[type, Any] = {int: np.int64, bool: np.bool_, float: np.float64}
+_NUMPY: dict[type, Any] = {int: np.int64, bool: np.bool_}
+
+
+def _is_whole(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) in _NUMPY
 
 
 def _constant(value: Any) -> str:
-    return f"{type(value).__name__}_{value}".replace(".", "_").replace("-", "_")
+    return f"{type(value).__name__}_{value}"
 
 
 def _part(group: str, field: str) -> str:

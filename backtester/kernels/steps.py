@@ -26,8 +26,10 @@ NEARLY = 1e-9
 
 @step
 def whole_lots(quantity: float, lot: float) -> float:
-    """A quantity of at least 0, rounded down to a multiple of the lot."""
-    return quantity if lot == 0.0 else math.floor(quantity / lot + NEARLY) * lot
+    """A quantity of at least 0, rounded down to a multiple of the lot; without a lot next to nothing is nothing."""
+    if lot == 0.0:
+        return quantity if quantity > NEARLY else 0.0
+    return math.floor(quantity / lot + NEARLY) * lot
 
 
 @step
