@@ -19,7 +19,6 @@ CAPITAL = 100_000.0
 EQUITY = pa.schema(
     [
         ("session", pa.date32()),
-        ("at", INSTANT),
         ("known_at", INSTANT),
         ("cash", pa.float64()),
         ("position_value", pa.float64()),
@@ -45,7 +44,7 @@ FILLS = pa.schema(
         ("fill_id", pa.int64()),
         ("order_id", pa.int64()),
         ("symbol", pa.dictionary(pa.int32(), pa.string())),
-        ("at", INSTANT),
+        ("filled_at", INSTANT),
         ("side", pa.int8()),
         ("quantity", pa.float64()),
         ("price", pa.float64()),
@@ -123,7 +122,7 @@ def equity_rows(equity: list[float], dates: list[date], seed: int) -> list[dict[
         held = source.randrange(3)
         gross = held * 0.3 * value
         rows.append(
-            {"session": session, "at": at, "known_at": at + STEP, "cash": value - gross, "position_value": gross}
+            {"session": session, "known_at": at, "cash": value - gross, "position_value": gross}
             | {"equity": value, "gross_exposure": gross, "net_exposure": gross, "open_positions": held}
         )
     return rows
@@ -165,7 +164,7 @@ def trade_rows(dates: list[date], count: int, seed: int) -> tuple[list[dict[str,
             fills += [
                 _fill(source, len(fills) + k, symbol, clock[i], s, quantity, p) for k, (i, s, p) in enumerate(legs)
             ]
-    return trades, sorted(fills, key=lambda fill: (fill["at"], fill["fill_id"]))
+    return trades, sorted(fills, key=lambda fill: (fill["filled_at"], fill["fill_id"]))
 
 
 def _fill(source, number, symbol, at, side, quantity, price) -> dict[str, Any]:
@@ -173,7 +172,7 @@ def _fill(source, number, symbol, at, side, quantity, price) -> dict[str, Any]:
     apart = round(source.random(), 2) if ambiguous else 0.0
     flags = {name: source.random() < 0.1 for name in ("gap_adjacent", "is_stale", "is_defective")}
     return (
-        {"fill_id": number, "order_id": number, "symbol": symbol, "at": at, "side": side, "quantity": quantity}
+        {"fill_id": number, "order_id": number, "symbol": symbol, "filled_at": at, "side": side, "quantity": quantity}
         | {"price": price, "commission": 1.0, "fees": 0.0, "slippage": 0.0, "rule": "open", "ambiguous": ambiguous}
         | {"worst_price": price + side * apart, "best_price": price - side * apart / 2.0, "bar_timestamp": at}
         | flags
@@ -247,7 +246,7 @@ def _any_fill(
     number: int, symbol: str, at: int, side: int, quantity: int, apart: int, flags: tuple[bool, bool, bool, bool]
 ) -> dict[str, Any]:
     return (
-        {"fill_id": number, "order_id": number, "symbol": symbol, "at": CLOCK[at], "side": side, "price": 10.0}
+        {"fill_id": number, "order_id": number, "symbol": symbol, "filled_at": CLOCK[at], "side": side, "price": 10.0}
         | {"quantity": float(quantity), "commission": 0.0, "fees": 0.0, "slippage": 0.0, "rule": "open"}
         | {"worst_price": 10.0 + side * apart / 100.0, "best_price": 10.0 - side * apart / 300.0}
         | {"bar_timestamp": CLOCK[at], "ambiguous": flags[0], "gap_adjacent": flags[1]}

@@ -143,7 +143,7 @@ def from_curve(rows, bars, capital, year):
     found["annualised_return"] = None if total is None or total < -1 else power(1 + total, year / len(rows)) - 1
     for name, values, at in (
         ("max_drawdown", sessions, [row["session"] for row in rows]),
-        ("max_drawdown_bars", [row["equity"] for row in bars], [row["at"] for row in bars]),
+        ("max_drawdown_bars", [row["equity"] for row in bars], [row["known_at"] for row in bars]),
     ):
         worst = fall(values, capital)
         found[name] = worst and worst[0]
@@ -203,8 +203,8 @@ def from_trades(trades):
 
 def lies_in(fill, trade):
     """The fill belongs to the trade's symbol and time."""
-    until = trade["exited_at"] if not trade["is_open"] else fill["at"]
-    return fill["symbol"] == trade["symbol"] and trade["entered_at"] <= fill["at"] <= until
+    until = trade["exited_at"] if not trade["is_open"] else fill["filled_at"]
+    return fill["symbol"] == trade["symbol"] and trade["entered_at"] <= fill["filled_at"] <= until
 
 
 def from_quality(fills, trades, base):

@@ -21,7 +21,7 @@ from typing import Any, TypedDict, cast
 
 from backtester.data.durable import read_sealed, sealed_json, sha256, sha256_of, write_whole
 from backtester.errors import StoreError, UsageError
-from backtester.schema import SESSION_TABLES
+from backtester.schema import RUN_TABLES, SESSION_TABLES
 
 FORMAT = 1
 REMEDY = "`run` with its config computes it again"
@@ -47,7 +47,8 @@ class Record(TypedDict):
 class Manifest(TypedDict):
     """The whole run; `sessions` maps each session to the sha256 of its record, `inputs` each to its input digest.
 
-    config  the sha256 of config.toml
+    config      the sha256 of config.toml
+    run_tables  tables of the whole run; manifests of earlier versions have no such key
     """
 
     format: int
@@ -66,6 +67,7 @@ class Manifest(TypedDict):
     sessions: dict[str, str]
     inputs: dict[str, str]
     tables: dict[str, int]
+    run_tables: dict[str, TableFile]
 
 
 @dataclass(frozen=True)
@@ -111,12 +113,20 @@ class RunDir:
         """The file of one table and session."""
         return Path(f"{self.root}/{_table_path(table, session)}")
 
-    def settings(self) -> dict[str, Any]:
-        """The [run] section of the resolved config."""
+    def run_table_path(self, table: str) -> Path:
+        """The file of a table of the whole run."""
+        return Path(f"{self.root}/{_run_table_path(table)}")
+
+    def config(self) -> dict[str, Any]:
+        """The resolved config, section by section."""
         try:
-            settings = tomllib.loads(self.config_path.read_text(encoding="utf-8")).get("run", {})
+            return tomllib.loads(self.config_path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise StoreError(f"{self.config_path}: not readable as TOML ({error}); {REMEDY}") from error
+
+    def settings(self) -> dict[str, Any]:
+        """The [run] section of the resolved config."""
+        settings = self.config().get("run", {})
         if not isinstance(settings, dict):
             raise StoreError(f"{self.config_path}: run is a {type(settings).__name__}, expected a section; {REMEDY}")
         return settings
@@ -135,6 +145,11 @@ class RunDir:
         for key, kind in (("sessions", str), ("inputs", str), ("versions", str), ("tables", int)):
             if any(type(value) is not kind for value in found[key].values()):
                 raise StoreError(f"{path}: {key} holds other values than {kind.__name__}; {REMEDY}")
+        run_tables = found.setdefault("run_tables", {})
+        if type(run_tables) is not dict:
+            raise StoreError(f"{path}: run_tables is {run_tables!r}, expected dict; {REMEDY}")
+        for table, file in run_tables.items():
+            _refuse_misplaced(path, table, file, _run_table_path(table), known=table in RUN_TABLES)
         return cast(Manifest, found)
 
     def sessions(self) -> list[str]:
@@ -156,14 +171,7 @@ class RunDir:
         if found.get("session") != session or not isinstance(tables, dict) or not all(map(_is_count, counts)):
             raise StoreError(f"{path}: not the commit record of {session}; {REMEDY}")
         for table, file in tables.items():
-            expected = _table_path(table, session)
-            stated = file.get("path") if isinstance(file, dict) else file
-            if table not in SESSION_TABLES or stated != expected:
-                raise StoreError(
-                    f"{path}: {table} lies at {stated!r}; expected a table of this version at {expected!r}; {REMEDY}"
-                )
-            if not _is_count(file.get("rows")) or not isinstance(file.get("sha256"), str):
-                raise StoreError(f"{path}: {table} has no count of rows or no digest; {REMEDY}")
+            _refuse_misplaced(path, table, file, _table_path(table, session), known=table in SESSION_TABLES)
         return cast(Record, found)
 
     def inside(self, path: Path) -> Path:
@@ -188,6 +196,12 @@ class RunDir:
         # Not synced here: after a loss of power a torn session fails its digests and is computed again.
         write_whole(self.record_path(session), sealed_json({**record}), sync=False)
 
+    def write_run_table(self, table: str, rows: int, content: memoryview) -> TableFile:
+        """Write a table of the whole run; it counts once a manifest lists what this returns."""
+        path = self.run_table_path(table)
+        write_whole(path, content, sync=False)
+        return {"path": _run_table_path(table), "rows": rows, "sha256": sha256(content)}
+
     def finish(self, manifest: Manifest) -> None:
         """Write the manifest: the run is finished once it is there."""
         write_whole(self.manifest_path, sealed_json({**manifest}), sync=True)
@@ -210,15 +224,18 @@ class RunDir:
             return [str(error)]
         found = []
         for table, file in record["tables"].items():
-            try:
-                path = self.inside(self.table_path(table, session))
-                digest = sha256_of(path)
-            except (StoreError, OSError) as error:
-                found.append(f"{session}: {table}: {error}")
-            else:
-                if digest != file["sha256"]:
-                    found.append(f"{session}: {table}: {path} is {digest[:12]}, its record says {file['sha256'][:12]}")
+            found += self._file_damage(f"{session}: {table}", self.table_path(table, session), file)
         return found
+
+    def _file_damage(self, name: str, place: Path, file: TableFile) -> list[str]:
+        try:
+            path = self.inside(place)
+            digest = sha256_of(path)
+        except (StoreError, OSError) as error:
+            return [f"{name}: {error}"]
+        if digest != file["sha256"]:
+            return [f"{name}: {path} is {digest[:12]}, its record says {file['sha256'][:12]}"]
+        return []
 
     def manifest_damage(self) -> list[str]:
         """What the manifest says of the config and the records that they do not; empty when they agree."""
@@ -237,6 +254,8 @@ class RunDir:
                 found.append(f"{session}: record {path} is missing")
             elif sha256_of(path) != digest:
                 found.append(f"{session}: record {path} is not the one the manifest lists")
+        for table, file in manifest["run_tables"].items():
+            found += self._file_damage(table, self.run_table_path(table), file)
         return found
 
 
@@ -246,6 +265,21 @@ _MANIFEST_TYPES: dict[str, type] = {
     **dict.fromkeys(("symbols", "bars", "failed"), int),
     **dict.fromkeys(("versions", "sessions", "inputs", "tables"), dict),
 }
+
+
+def _refuse_misplaced(path: Path, table: str, file: Any, expected: str, *, known: bool) -> None:
+    """StoreError unless `file`, read from `path`, says where its table lies, its rows and its digest."""
+    stated = file.get("path") if isinstance(file, dict) else file
+    if not known or stated != expected:
+        raise StoreError(
+            f"{path}: {table} lies at {stated!r}; expected a table of this version at {expected!r}; {REMEDY}"
+        )
+    if not _is_count(file.get("rows")) or not isinstance(file.get("sha256"), str):
+        raise StoreError(f"{path}: {table} has no count of rows or no digest; {REMEDY}")
+
+
+def _run_table_path(table: str) -> str:
+    return f"tables/{table}/part-0.parquet"
 
 
 def _table_path(table: str, session: str) -> str:

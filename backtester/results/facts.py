@@ -21,10 +21,10 @@ DAY_US = 86_400_000_000
 
 # The columns read of each table; more do no harm.
 COLUMNS = {
-    "equity": ("at", "equity", "gross_exposure", "open_positions"),
+    "equity": ("known_at", "equity", "gross_exposure", "open_positions"),
     "session_equity": ("session", "equity", "fees", "turnover"),
     "fills": (
-        *("symbol", "at", "side", "quantity", "price", "worst_price", "best_price", "ambiguous"),
+        *("symbol", "filled_at", "side", "quantity", "price", "worst_price", "best_price", "ambiguous"),
         *("gap_adjacent", "is_stale", "is_defective"),
     ),
     "trades": ("trade_id", "symbol", "entered_at", "exited_at", "pnl", "return_frac", "bars_held", "is_open"),
@@ -81,7 +81,7 @@ class Facts:
                 wrong += [f"table {name} lacks {', '.join(absent)}"] if absent else []
         if wrong:
             raise UsageError("metrics: " + "; ".join(wrong))
-        for table, column in (("equity", "at"), ("session_equity", "session")):
+        for table, column in (("equity", "known_at"), ("session_equity", "session")):
             falls = np.flatnonzero(np.diff(self.instants(table, column)) <= 0)
             if falls.size:
                 raise UsageError(f"metrics: {table}.{column} does not rise at row {falls[0] + 1}; sort it by {column}")
@@ -194,7 +194,7 @@ class Facts:
         codes: Int64 = both.dictionary_encode().indices.to_numpy().astype(np.int64)
         cut = self.tables["trades"].num_rows
         until = np.where(self._open, FAR_FUTURE, self.instants("trades", "exited_at"))
-        at = self.instants("fills", "at")
+        at = self.instants("fills", "filled_at")
         return Stay(codes[:cut], self.instants("trades", "entered_at"), until), Stay(codes[cut:], at, at)
 
 

@@ -84,7 +84,7 @@ def _fall_at(facts: Facts, clock: Clock, point: str) -> Moment:
         raise UndefinedError("not recovered by the end")
     if at < 0:
         raise UndefinedError("the peak is the starting capital, before the first bar")
-    column = ("session_equity", "session") if clock == "session" else ("equity", "at")
+    column = ("session_equity", "session") if clock == "session" else ("equity", "known_at")
     return Moment(int(facts.instants(*column)[at]))
 
 

@@ -136,7 +136,7 @@ def compounding_sortino(facts: Facts) -> float:
 
 def calendar_yearly(facts: Facts) -> float:
     """Growth from the first bar's equity to the last's, by the calendar."""
-    at, equity = facts.instants("equity", "at"), facts.bar_equity
+    at, equity = facts.instants("equity", "known_at"), facts.bar_equity
     if at.size < 2:
         raise UndefinedError(f"{at.size} of at least 2 bars")
     found = of.total_return(equity, float(equity[0]))

@@ -96,7 +96,7 @@ def _answer(request: Request) -> None:
     resources = views.Resources.of_machine()
     _limit_process(request["seconds"], resources.memory_bytes)
     connection = views.connect(resources)
-    names = references(connection, request["sql"], views={file.name for file in views.sql_files("views")})
+    names = references(connection, request["sql"], views={file.name for file in views.view_files()})
     run = RunDir.open(Path(request["root"]))
     files, tables = views.needed(names)
     views.attach(connection, views.stored_tables(run, views.records(run), tables), files)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
@@ -19,13 +19,24 @@ from backtester.data.run_dir import Record, RunDir
 from backtester.errors import BacktestError, VerificationError
 from backtester.interval import Interval
 from backtester.results import views
-from backtester.schema import SESSION_TABLES, indicators_schema
+from backtester.schema import RUN_TABLES, SESSION_TABLES
 
 SHOWN = 5
 # Checks read sessions from memory, about this many rows at a time: a few hundred MB however long the run.
 BATCH_ROWS = 2_000_000
 # Every other check holds for each session by itself.
-ACROSS_SESSIONS = {"trailing_agrees", "historical_agrees"}
+ACROSS_SESSIONS = {
+    *(
+        "trailing_agrees",
+        "historical_agrees",
+        "cash_carried",
+        "equity_carried",
+        "equity_explained",
+        "positions_carried",
+        "metrics_agree",
+    ),
+    *("orders_known", "orders_filled", "events_carried", "fills_accepted", "trades_pnl", "trades_cover"),
+}
 
 # The keys each file is strictly sorted by, so that they are unique too.
 SORT_KEYS = {
@@ -34,8 +45,6 @@ SORT_KEYS = {
     "gaps": ("first_missing", "symbol"),
     "session_summary": ("symbol",),
     "trailing": ("trailing_session", "symbol"),
-    "indicators": ("interval", "timestamp", "symbol"),
-    "indicator_state": ("key", "symbol"),
     "historical_indicators": ("key", "symbol"),
     "historical_profiles": ("key", "timestamp", "symbol"),
     "orders": ("order_id",),
@@ -92,8 +101,9 @@ def verify(run: RunDir) -> Report:
             if record and not found:
                 committed[session] = record
     damage += _total_damage(run, committed) if len(committed) == len(sessions) else []
+    damage += [] if damage else _run_table_damage(run)
     try:
-        checks = run_checks(run, committed)
+        checks = run_checks(run, committed, is_whole=not damage)
     except BacktestError as error:
         # The config says what the checks hold the numbers against.
         return Report(len(sessions), files, [*damage, str(error)], [order])
@@ -127,18 +137,34 @@ def _session_damage(run: RunDir, session: str) -> tuple[Record | None, list[str]
 def _read_file(run: RunDir, session: str, table: str, rows: int) -> int | None:
     """The first row out of order, None if none is; VerificationError unless the file has its schema and its rows."""
     with pq.ParquetFile(run.table_path(table, session), page_checksum_verification=True) as file:
-        found, expected = file.schema_arrow, SESSION_TABLES[table]
-        if table == "indicators":
-            expected = indicators_schema(found.names[len(expected) :])
-        if found.names != expected.names:
-            raise VerificationError(f"columns are {', '.join(found.names)}; expected {', '.join(expected.names)}")
-        for new, old in zip(found, expected, strict=True):
-            if not new.equals(old):
-                raise VerificationError(f"column {new} differs; expected {old}")
-        if file.metadata.num_rows != rows:
-            raise VerificationError(f"the file has {file.metadata.num_rows} rows; its record says {rows}")
+        _refuse_other(file, SESSION_TABLES[table], rows)
         keys = SORT_KEYS.get(table)
         return first_unsorted(file.read(columns=list(keys))) if keys else None
+
+
+def _run_table_damage(run: RunDir) -> list[str]:
+    """What is wrong inside the tables of the whole run, whose digests are right."""
+    manifest = run.manifest()
+    found = []
+    for table, stated in (manifest["run_tables"] if manifest else {}).items():
+        try:
+            with pq.ParquetFile(run.run_table_path(table), page_checksum_verification=True) as file:
+                _refuse_other(file, RUN_TABLES[table], stated["rows"])
+        except (VerificationError, OSError, pa.ArrowException) as error:
+            found.append(f"{table}: {error}")
+    return found
+
+
+def _refuse_other(file: pq.ParquetFile, expected: pa.Schema, rows: int) -> None:
+    """VerificationError unless a file has its schema and its rows."""
+    found = file.schema_arrow
+    if found.names != expected.names:
+        raise VerificationError(f"columns are {', '.join(found.names)}; expected {', '.join(expected.names)}")
+    for new, old in zip(found, expected, strict=True):
+        if not new.equals(old):
+            raise VerificationError(f"column {new} differs; expected {old}")
+    if file.metadata.num_rows != rows:
+        raise VerificationError(f"the file has {file.metadata.num_rows} rows; its record says {rows}")
 
 
 def first_unsorted(keys: pa.Table) -> int | None:
@@ -195,12 +221,17 @@ def _total_damage(run: RunDir, committed: dict[str, Record]) -> list[str]:
     ]
 
 
-def run_checks(run: RunDir, committed: dict[str, Record]) -> list[Check]:
-    """Every check of sql/checks over the sessions in `committed`, by name."""
+def run_checks(run: RunDir, committed: dict[str, Record], *, is_whole: bool = True) -> list[Check]:
+    """Every check of sql/checks over the sessions in `committed`, by name.
+
+    is_whole  nothing of the run is damaged; else its metrics are not held against the sessions that are left
+    """
     checks = {file.name: Check(file.name, file.claim) for file in views.sql_files("checks")}
+    if not is_whole:
+        del checks["metrics_agree"]
     for batch in _batches(committed):
         _run_files(run, batch, checks, set(checks) - ACROSS_SESSIONS, in_memory=True)
-    _run_files(run, committed, checks, ACROSS_SESSIONS, in_memory=False)
+    _run_files(run, committed, checks, set(checks) & ACROSS_SESSIONS, in_memory=False)
     return list(checks.values())
 
 
@@ -246,18 +277,27 @@ def _run_check(connection: duckdb.DuckDBPyConnection, check: Check, file: views.
 
 
 def session_violations(
-    tables: dict[str, pa.Table], session: date, *, interval: str, hours: str, names: Iterable[str] | None = None
+    tables: dict[str, pa.Table],
+    session: date,
+    *,
+    interval: str,
+    hours: str,
+    config: Mapping[str, object] | None = None,
+    names: Iterable[str] | None = None,
 ) -> list[str]:
     """What the checks say against one session's tables before they are committed, in words; empty if nothing.
 
     tables  by name, of SESSION_TABLES; one that is absent counts as empty
-    names   the checks to run; all when None
+    config  the resolved config, section by section
+    names   the checks to run; all that hold for each session by itself when None
     """
     found = []
     with views.connect(views.Resources.of_machine()) as connection:
-        views.attach(connection, uncommitted(tables, session, interval=interval, hours=hours), views.needed()[0])
+        stored = uncommitted(tables, session, interval=interval, hours=hours)
+        stored["stored_settings"] = views.settings_table(config or {}, "")
+        views.attach(connection, stored, views.needed()[0])
         for file in views.sql_files("checks"):
-            if names is None or file.name in names:
+            if file.name not in ACROSS_SESSIONS if names is None else file.name in names:
                 check = Check(file.name, file.claim)
                 _run_check(connection, check, file)
                 if check.violations:
@@ -270,10 +310,11 @@ def uncommitted(tables: dict[str, pa.Table], session: date, *, interval: str, ho
     row = {"run_id": "", "interval": interval, "hours": hours, "is_finished": False}
     row |= dict.fromkeys(("sessions", "bars", "failed"), 0)
     stored: dict[str, views.Stored] = {"stored_runs": pa.Table.from_pylist([row], schema=views.RUNS)}
+    for table in views.OF_RUN:
+        stored[f"stored_{table}"] = views.table_schema(table).empty_table()
     for table in ("flow", *SESSION_TABLES):
-        rows = tables.get(table)
-        schema = views.table_schema(table, None if rows is None else rows.schema)
-        rows = schema.empty_table() if rows is None else rows
+        schema = views.table_schema(table)
+        rows = tables.get(table, schema.empty_table())
         added = {"session": pa.repeat(pa.scalar(session, pa.date32()), len(rows)), "run_id": pa.repeat("", len(rows))}
         columns = [added[field.name] if field.name in added else rows[field.name] for field in schema]
         stored[f"stored_{table}"] = pa.Table.from_arrays(columns, schema=schema)

@@ -19,10 +19,21 @@ from pyarrow.fs import LocalFileSystem
 import backtester
 from backtester.data.run_dir import Record, RunDir
 from backtester.errors import StoreError
-from backtester.schema import FLOW, SESSION_TABLES, indicators_schema
+from backtester.schema import FLOW, RUN_TABLES, SESSION_TABLES
 
-# What the views read: each table's files under this name, with `session` first and `run_id` last.
-STORED = {f"stored_{table}": schema for table, schema in (SESSION_TABLES | {"flow": FLOW}).items()}
+SETTINGS = pa.schema(
+    [
+        pa.field("section", pa.string(), nullable=False),
+        pa.field("key", pa.string(), nullable=False),
+        ("item", pa.int32()),  # null unless the value is one of a list
+        pa.field("value", pa.string(), nullable=False),
+    ]
+)
+
+# What the views read: each table's files under this name, with `session` first (but for those of the whole run) and
+# `run_id` last; settings is the run's config.
+OF_RUN = RUN_TABLES | {"settings": SETTINGS}
+STORED = {f"stored_{table}": schema for table, schema in (SESSION_TABLES | {"flow": FLOW} | OF_RUN).items()}
 
 RUNS = pa.schema(
     [
@@ -93,8 +104,13 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def view_files() -> list[SqlFile]:
+    """Every view: those of the tables and those that compute metrics."""
+    return [*sql_files("views"), *sql_files("metrics")]
+
+
 def sql_files(kind: str) -> list[SqlFile]:
-    """The files of sql/<kind>, `views` or `checks`, by name: the wheel's, or the checkout's around the package."""
+    """The files of sql/<kind>: views, metrics or checks, by name; the wheel's, or the checkout's around the package."""
     package = Path(backtester.__file__).parent
     installed = package / "_sql"
     folder = (installed if installed.is_dir() else package.parent / "sql") / kind
@@ -112,7 +128,7 @@ def needed(names: Iterable[str] | None = None) -> tuple[list[SqlFile], set[str]]
 
     names  all views when None; words that are none count for nothing
     """
-    by_name = {file.name: file for file in sql_files("views")}
+    by_name = {file.name: file for file in view_files()}
     ordered: dict[str, SqlFile] = {}
     tables: set[str] = set()
 
@@ -181,9 +197,33 @@ def attach(connection: duckdb.DuckDBPyConnection, stored: Mapping[str, Stored], 
 
 def stored_tables(run: RunDir, committed: dict[str, Record], names: Iterable[str]) -> dict[str, Stored]:
     """The committed tables in `names`, and always `stored_runs`; files open when they are read."""
-    tables: dict[str, Stored] = {name: _dataset(run, committed, name.removeprefix("stored_")) for name in names}
+    tables: dict[str, Stored] = {}
+    for name in names:
+        table = name.removeprefix("stored_")
+        if table == "settings":
+            tables[name] = settings_table(run.config(), run.root.name)
+        else:
+            tables[name] = (_run_dataset if table in RUN_TABLES else _dataset)(run, committed, table)
     tables["stored_runs"] = _run_row(run, committed)
     return tables
+
+
+def settings_table(config: Mapping[str, object], run_id: str) -> pa.Table:
+    """A config of sections as rows: a key's value as text, a list's one row per item; `execution.commission` is one."""
+    rows: list[dict[str, object]] = []
+
+    def add(section: str, values: Mapping[str, object]) -> None:
+        for key, value in values.items():
+            if isinstance(value, Mapping):
+                add(f"{section}.{key}" if section else key, value)
+                continue
+            items = enumerate(value) if isinstance(value, list | tuple) else [(None, value)]
+            for item, single in items:
+                text = str(single).lower() if isinstance(single, bool) else str(single)
+                rows.append({"section": section, "key": key, "item": item, "value": text, "run_id": run_id})
+
+    add("", config)
+    return pa.Table.from_pylist(rows, schema=table_schema("settings"))
 
 
 def described(run: RunDir) -> list[Description]:
@@ -201,16 +241,10 @@ def described(run: RunDir) -> list[Description]:
     return found
 
 
-def table_schema(table: str, found: pa.Schema | None = None) -> pa.Schema:
-    """A stored table as the views see it: `session`, its own columns, `run_id`.
-
-    found  the columns of its files, which the config of a run decides for `indicators` alone
-    """
-    own = STORED[f"stored_{table}"]
-    if table == "indicators" and found is not None:
-        own = indicators_schema(found.names[len(own) :])
-    session = pa.field("session", pa.date32(), nullable=False)
-    return pa.schema([session, *own, pa.field("run_id", pa.string(), nullable=False)])
+def table_schema(table: str) -> pa.Schema:
+    """A stored table as the views see it: `session` unless it is of the whole run, its own columns, `run_id`."""
+    session = [] if table in OF_RUN else [pa.field("session", pa.date32(), nullable=False)]
+    return pa.schema([*session, *STORED[f"stored_{table}"], pa.field("run_id", pa.string(), nullable=False)])
 
 
 def _dataset(run: RunDir, committed: dict[str, Record], table: str) -> ds.FileSystemDataset:
@@ -219,17 +253,28 @@ def _dataset(run: RunDir, committed: dict[str, Record], table: str) -> ds.FileSy
         paths = {session: run.flow_path(session) for session in committed if run.flow_path(session).is_file()}
     else:
         paths = {s: run.table_path(table, s) for s, record in committed.items() if table in record["tables"]}
+    known = {session: ds.field("session") == pa.scalar(date.fromisoformat(session)) for session in paths}
+    return _parquet(run, table, [(run.inside(path), known[session]) for session, path in paths.items()])
+
+
+def _run_dataset(run: RunDir, committed: dict[str, Record], table: str) -> ds.FileSystemDataset:  # noqa: ARG001  as _dataset
+    """The file of a table of the whole run; no row while the run is unfinished."""
+    manifest = run.manifest()
+    held = manifest is not None and table in manifest["run_tables"]
+    return _parquet(run, table, [(run.inside(run.run_table_path(table)), None)] if held else [])
+
+
+def _parquet(run: RunDir, table: str, parts: list[tuple[Path, ds.Expression | None]]) -> ds.FileSystemDataset:
     # Page checksums are verified here because nothing else does: DuckDB and Polars read a flipped bit as data.
     options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
     parquet = ds.ParquetFileFormat(default_fragment_scan_options=options)
     files = LocalFileSystem()
     run_id = ds.field("run_id") == pa.scalar(run.root.name)
     fragments = []
-    for session, path in paths.items():
-        known = (ds.field("session") == pa.scalar(date.fromisoformat(session))) & run_id
-        fragments.append(parquet.make_fragment(str(run.inside(path)), filesystem=files, partition_expression=known))
-    found = fragments[0].physical_schema if table == "indicators" and fragments else None
-    return ds.FileSystemDataset(fragments, table_schema(table, found), parquet)
+    for path, known in parts:
+        of_file = run_id if known is None else known & run_id
+        fragments.append(parquet.make_fragment(str(path), filesystem=files, partition_expression=of_file))
+    return ds.FileSystemDataset(fragments, table_schema(table), parquet)
 
 
 def _run_row(run: RunDir, committed: dict[str, Record]) -> pa.Table:

@@ -41,6 +41,7 @@ def finish(plan: Plan, run_dir: RunDir) -> Manifest:
         "sessions": {name: sha256_of(run_dir.record_path(name)) for name in names},
         "inputs": plan.inputs,
         "tables": tables,
+        "run_tables": {},
     }
     run_dir.finish(manifest)
     return manifest

@@ -1,7 +1,7 @@
 """The tables of the ledger: what a strategy asked for, what became of it, and what the account was worth.
 
 Quantities are in units and never negative where a side stands beside them (+1 buys, -1 sells); money is in quote
-currency, and costs are positive. `timestamp` is the label of the bar, `at` the moment: the label where it happened at
+currency, and costs are positive. `timestamp` is the label of the bar, `_at` a moment: the label where it happened at
 the open, else the instant the bar is known. Numbers that count orders, events, fills and trades count from 0 over the
 whole run. No float is NaN: a price that is not there is null.
 """
@@ -61,7 +61,7 @@ ORDER_EVENTS = pa.schema(
         required("order_id", pa.int64()),
         required("seq", pa.int32()),
         required("timestamp", INSTANT),
-        required("at", INSTANT),
+        required("happened_at", INSTANT),
         required("event", SYMBOL),
         pa.field("quantity", pa.float64()),  # filled by this event; null unless it is a fill
         pa.field("price", pa.float64()),  # null unless it is a fill
@@ -79,7 +79,7 @@ FILLS = pa.schema(
         required("trade_id", pa.int64()),
         required("symbol", SYMBOL),
         required("timestamp", INSTANT),
-        required("at", INSTANT),
+        required("filled_at", INSTANT),
         required("side", pa.int8()),
         required("quantity", pa.float64()),
         required("price", pa.float64()),
@@ -147,7 +147,7 @@ POSITIONS = pa.schema(
 EQUITY = pa.schema(
     [
         required("timestamp", INSTANT),
-        required("at", INSTANT),  # when the label is known
+        required("known_at", INSTANT),
         required("cash", pa.float64()),
         required("equity", pa.float64()),
         required("gross_exposure", pa.float64()),

@@ -2,6 +2,7 @@
 with falls as (
     select * from (values ('max_drawdown'), ('max_drawdown_bars')) as clocks (metric)
     left join deepest_drawdowns using (metric)
+    where exists (from terms)
 )
 select id, value, null::timestamptz as moment, run_id from activity_metrics
 union all

@@ -85,5 +85,5 @@ wide as (
     from moments
 )
 select id, case when isfinite(value) then value end as value, (select run_id from terms) as run_id
-from wide
-unpivot include nulls (value for id in (*))
+from (from wide unpivot include nulls (value for id in (*)))
+where exists (from terms)

@@ -1,7 +1,7 @@
 -- trade_flags: one row per trade: whether a fill inside it, of its symbol and from its entry to its exit, is flagged.
 -- A fill that closes one trade and opens the next lies in both; a trade that is open has no exit.
 select
-    trade_id,
+    trades.trade_id,
     any_value(trades.symbol) as symbol,
     any_value(pnl) as pnl,
     any_value(is_open) as is_open,
@@ -13,6 +13,6 @@ select
 from trades
 left join fills
     on fills.symbol = trades.symbol
-    and fills.at >= entered_at
-    and fills.at <= case when is_open or exited_at is null then 'infinity'::timestamptz else exited_at end
-group by trade_id, trades.run_id
+    and filled_at >= entered_at
+    and filled_at <= case when is_open or exited_at is null then 'infinity'::timestamptz else exited_at end
+group by trades.trade_id, trades.run_id

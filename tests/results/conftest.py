@@ -15,10 +15,18 @@ import pytest
 
 from backtester.data.durable import sha256_of, write_whole
 from backtester.data.run_dir import RunDir
-from backtester.schema import FLOW, SESSION_TABLES, indicators_schema
+from backtester.results.collected import Collected
+from backtester.results.facts import Terms
+from backtester.results.formulas import DEFAULTS
+from backtester.results.metrics import compute
+from backtester.schema import FLOW, SESSION_TABLES
+from tests.results.book import Book
 
 MINUTE = timedelta(minutes=1)
 LABELS = 30
+CAPITAL = 50_000.0
+SESSIONS_PER_YEAR = 250.0
+OWN = [metric.id for metric in DEFAULTS]
 SESSIONS = [date(2025, 7, 2), date(2025, 7, 3)]
 INTERVALS = {"5m": 5, "20m": 20}
 # Minutes without a bar: BBB has an opening, an inside and a closing gap, CCC has no bar at all.
@@ -38,6 +46,29 @@ interval = "1m"
 derived = ["5m", "20m"]
 hours = "regular"
 tables = ["running"]
+
+[execution]
+capital = 50000.0
+fill_bar = "next"
+arm = "entry_bar"
+limit_price = "limit_or_open"
+stop_price = "stop_or_open"
+volume_frac = 0.1
+volume_rest = "carry"
+slippage_bps = 10.0
+slippage_ticks = 0.0
+spread_bps = 0.0
+spread_on = "both"
+share_impact = 0.0
+share_cap = 1.0
+round_fills = false
+tick = 0.01
+
+[limits]
+restricted = ["CCC"]
+
+[metrics]
+benchmark = "AAA"
 """
 
 
@@ -209,7 +240,7 @@ def _profile(session: date) -> Rows:
 
 
 def session_tables(session: date) -> Tables:
-    """Every table of one session, in schema order; the second session looks back on the first."""
+    """Every table of one session in schema order, carried ones empty; the second session looks back on the first."""
     rows: dict[str, Rows] = {
         "running": sorted(
             (row for symbol in MISSING for row in _running(session, symbol)),
@@ -228,20 +259,57 @@ def session_tables(session: date) -> Tables:
             for symbol in MISSING
             if earlier < session
         ],
-        "indicators": [
-            {"interval": "1m", "timestamp": bar["timestamp"], "symbol": symbol, "known_at": bar["timestamp"] + MINUTE}
-            | {"close_1": bar["close"]}
-            for minute in range(LABELS)
-            for symbol in MISSING
-            for bar in source_bars(session, symbol)
-            if bar["minute"] == minute
-        ],
         "historical_indicators": _historical(session),
         "historical_profiles": _profile(session),
         "failures": [{"symbol": "DDD", "phase": "streaming", "reason": "bars out of order"}],
+        **_ledger_rows()[session],
     }
-    schemas = SESSION_TABLES | {"indicators": indicators_schema(["close_1"])}
-    return {table: pa.Table.from_pylist(rows.get(table, []), schema=schema) for table, schema in schemas.items()}
+    return {table: pa.Table.from_pylist(rows.get(table, []), schema=schema) for table, schema in SESSION_TABLES.items()}
+
+
+def _ledger_rows() -> dict[date, dict[str, Rows]]:
+    """Two sessions of trading: entries, a reversal, partial fills, legs, a refusal, positions held overnight."""
+    bars = {(session, symbol): source_bars(session, symbol) for session in SESSIONS for symbol in MISSING}
+    book = Book(bars, {session: _open(session) for session in SESSIONS}, LABELS, capital=CAPITAL)
+    return dict(zip(SESSIONS, (_first_session(book), _second_session(book)), strict=True))
+
+
+def _first_session(book: Book) -> dict[str, Rows]:
+    """AAA: long 100, 40 sold at a limit, reversed to 80 short. BBB: long 30 in two fills, its stop loss waiting."""
+    book.begin(SESSIONS[0])
+    book.signal(2, "AAA", "enter", side=1)
+    entry = book.order(2, "AAA", 1, 100.0, role="entry")
+    book.fill(entry, 3, 100.0, 102.15, "market_open", symbol="AAA", side=1, price=102.15 * 1.001)
+    book.signal(4, "AAA", "order", side=-1, unit="units", amount=40.0, order_type="limit", limit_price=103.12)
+    limit = book.order(4, "AAA", -1, 40.0, order_type="limit", limit_price=103.12)
+    book.fill(limit, 8, 40.0, 103.12, "limit", symbol="AAA", side=-1)
+    stop = book.order(9, "AAA", -1, 60.0, order_type="stop", stop_price=90.0)
+    book.event(stop, 10, book.at(11), "cancelled", reason="replaced")
+    book.signal(10, "AAA", "target", unit="units", amount=-80.0)
+    target = book.order(10, "AAA", -1, 140.0, role="target")
+    book.fill(target, 11, 140.0, 102.55, "market_open", symbol="AAA", side=-1, price=102.55 * 0.999, commission=2.0)
+    entry = book.order(11, "BBB", 1, 30.0, role="entry")
+    book.fill(entry, 15, 17.0, 10.25, "market_open", symbol="BBB", side=1, ends=False, gap_adjacent=True)
+    leg = {"order_type": "stop", "stop_price": 9.0, "role": "stop_loss", "parent_id": entry}
+    book.order(15, "BBB", -1, None, submitted_at=book.at(15), **leg)
+    book.fill(entry, 16, 13.0, 10.3, "market_open", symbol="BBB", side=1)
+    book.order(18, "CCC", 1, 5.0, role="entry", reason="restricted")
+    return book.finish(is_last=False)
+
+
+def _second_session(book: Book) -> dict[str, Rows]:
+    """AAA: the short closed, then bought at a limit and stopped out in the same bar. BBB is still held at the end."""
+    book.begin(SESSIONS[1], interest=0.5, borrow=0.25)
+    book.signal(4, "AAA", "exit")
+    out = book.order(4, "AAA", 1, None, role="exit")
+    book.fill(out, 5, 80.0, 103.25, "market_open", symbol="AAA", side=1, price=103.25 * 1.001, is_stale=True)
+    entry = book.order(8, "AAA", 1, 50.0, order_type="limit", limit_price=103.0, role="entry")
+    doubt = {"ambiguous": True, "worst_price": 103.02, "best_price": 103.0}
+    book.fill(entry, 9, 50.0, 103.0, "limit", symbol="AAA", side=1, **doubt)
+    leg = {"order_type": "stop", "stop_price": 102.98, "role": "stop_loss", "parent_id": entry}
+    leg = book.order(9, "AAA", -1, None, submitted_at=book.at(10), **leg)
+    book.fill(leg, 9, 50.0, 102.98, "stop", symbol="AAA", side=-1, price=102.98 * 0.9995)
+    return book.finish(is_last=True)
 
 
 TRAILING_COLUMNS = ("symbol", "bars", "expected_bars", "quality_pct")
@@ -257,6 +325,7 @@ def parquet(table: pa.Table) -> bytes:
 def write_run(root: Path, sessions: Iterable[tuple[date, Tables]], *, finished: bool = True) -> RunDir:
     """Commit the tables as a run whose every digest is right, whatever the tables say."""
     run = RunDir(root)
+    collected = Collected(benchmark="AAA")
     write_whole(run.config_path, CONFIG.encode(), sync=False)
     totals: dict[str, int] = {}
     digests, bars, failed = {}, 0, 0
@@ -267,6 +336,7 @@ def write_run(root: Path, sessions: Iterable[tuple[date, Tables]], *, finished: 
         run.commit(day, bars=session_bars, failed=tables["failures"].num_rows, tables=contents)
         write_whole(run.flow_path(day), parquet(_flow(session)), sync=False)
         digests[day] = sha256_of(run.record_path(day))
+        collected.add(day, tables)
         bars, failed = bars + session_bars, failed + tables["failures"].num_rows
         for name, (rows, _) in contents.items():
             totals[name] = totals.get(name, 0) + rows
@@ -289,7 +359,10 @@ def write_run(root: Path, sessions: Iterable[tuple[date, Tables]], *, finished: 
         "tables": totals,
     }
     if finished:
-        run.finish(manifest)
+        terms = Terms(CAPITAL, SESSIONS_PER_YEAR, risk_free_frac=0.01)
+        metrics = compute(collected.tables(), terms, benchmark=collected.benchmark_returns(), ids=OWN)
+        run_tables = {"metrics": run.write_run_table("metrics", metrics.num_rows, parquet(metrics))}
+        run.finish(manifest | {"run_tables": run_tables})
     return run
 
 

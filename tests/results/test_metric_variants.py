@@ -183,7 +183,7 @@ def minute_equity(name: str) -> list[dict[str, Any]]:
                 known = [f for f in fills if f["time_ny"] <= f"{at:%Y-%m-%d %H:%M:%S}"]
                 spent = sum(float(f["quantity"]) * float(f["fill_price"]) + float(f["fee"]) for f in known)
                 value = 100_000.0 - spent + sum(float(f["quantity"]) for f in known) * close / 10_000.0 * SPY_FACTOR
-                rows.append({"at": at, "equity": value, "gross_exposure": 0.0, "open_positions": 1})
+                rows.append({"known_at": at, "equity": value, "gross_exposure": 0.0, "open_positions": 1})
     return rows
 
 
@@ -263,7 +263,7 @@ def sma_cross(path: Path) -> tuple[dict[str, Any], list[float]]:
     equity[-1] = close_out(trades, cash, held, entry, opens[-1])[0]
     rows = sessions_of(*equity)
     for row, bar in zip(rows["equity"], bars, strict=True):
-        row["at"] = datetime.fromisoformat(f"{bar[0]}T00:00:00+00:00")
+        row["known_at"] = datetime.fromisoformat(f"{bar[0]}T00:00:00+00:00")
     return rows | {"trades": trades}, [0.0, *(after / before - 1.0 for before, after in pairwise(closes))]
 
 

@@ -56,7 +56,7 @@ def sessions_of(*equity: float) -> dict[str, Any]:
         for day, value in zip(dates, equity, strict=True)
     ]
     bars = [
-        {"session": day, "at": datetime(day.year, day.month, day.day, 21, tzinfo=UTC), "equity": value}
+        {"session": day, "known_at": datetime(day.year, day.month, day.day, 21, tzinfo=UTC), "equity": value}
         | {"gross_exposure": value / 2.0, "open_positions": k % 2}
         for k, (day, value) in enumerate(zip(dates, equity, strict=True))
     ]
@@ -109,7 +109,7 @@ def trade(number: int, pnl: float, **more: Any) -> dict[str, Any]:
 def fill(minute: int, side: int, price: float, **more: Any) -> dict[str, Any]:
     """Ten units of AAA at 15:00 and so many minutes."""
     at = datetime(2025, 1, 6, 15, minute, tzinfo=UTC)
-    row = {"symbol": "AAA", "at": at, "side": side, "quantity": 10.0, "price": price, "ambiguous": False}
+    row = {"symbol": "AAA", "filled_at": at, "side": side, "quantity": 10.0, "price": price, "ambiguous": False}
     flags = {"gap_adjacent": False, "is_stale": False, "is_defective": False}
     return row | {"worst_price": price, "best_price": price} | flags | more
 
@@ -381,7 +381,7 @@ def test_rows_out_of_order_are_refused() -> None:
     tables = curves.as_tables(sessions_of(1.0, 2.0))
     tables["equity"] = tables["equity"].take(pa.array([1, 0]))
 
-    with pytest.raises(UsageError, match=r"equity\.at does not rise at row 1"):
+    with pytest.raises(UsageError, match=r"equity\.known_at does not rise at row 1"):
         compute(tables, TERMS)
 
 

@@ -21,7 +21,8 @@ from tests.results.test_metrics import EDGES, VALUES, close_to
 
 OWN = [metric.id for metric in DEFAULTS]
 TERMS = Terms(curves.CAPITAL, 252.0, risk_free_frac=0.01)
-FILES = {file.name: file for file in views.sql_files("metrics")}
+AGREE = next(file for file in views.sql_files("checks") if file.name == "metrics_agree")
+FILES = {file.name: file for file in (*views.sql_files("metrics"), AGREE)}
 
 
 def in_order() -> list[views.SqlFile]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,9 +22,12 @@ from backtester.errors import VerificationError
 from backtester.results import verify as subject
 from backtester.results.views import sql_files
 from backtester.schema import SESSION_TABLES
+from tests.results import damage as of_the_ledger
+from tests.results.conftest import CONFIG as SMALL_CONFIG
 
 DAY = date(2025, 7, 3)
 CHECKS = [file.name for file in sql_files("checks")]
+CONFIG = tomllib.loads(SMALL_CONFIG)
 Edit = tuple[str, dict[str, Any], dict[str, Any]]
 
 
@@ -107,8 +111,6 @@ PLANTED: list[tuple[str, list[Edit], set[str]]] = [
     ("trailing_before", [("trailing", A, {"trailing_session": DAY})], set()),
     ("trailing_quality", [("trailing", A, {"quality_pct": 50.0})], set()),
     ("trailing_agrees", [("trailing", A, {"bars": 27, "quality_pct": 90.0})], set()),
-    ("indicators_known", [("indicators", running("13:59"), {"known_at": at("14:01")})], set()),
-    ("indicators_known", [("indicators", running("13:36"), {"known_at": at("13:36")})], set()),
     ("historical_before", [("historical_indicators", A, {"last_session": DAY})], set()),
     ("historical_before", [("historical_indicators", C, {"first_session": None})], set()),
     ("historical_counts", [("historical_indicators", C, {"used": 2})], set()),
@@ -143,7 +145,7 @@ def test_a_sound_run_is_verified(small_run: RunDir) -> None:
     report = subject.verify(small_run)
 
     assert report.ok
-    assert (report.sessions, report.files, report.damage) == (2, 19, [])
+    assert (report.sessions, report.files, report.damage) == (2, 33, [])
     assert [check.name for check in report.checks] == ["file_order", *CHECKS]
 
 
@@ -176,6 +178,7 @@ def test_a_check_catches_a_row_too_many(
 
 def test_every_check_is_proved_to_catch_something() -> None:
     proved = {check for check, _, _ in PLANTED} | {check for check, _, _ in APPENDED}
+    proved |= {planted.check for planted in of_the_ledger.PLANTED} | {"metrics_agree"}
 
     assert proved == set(CHECKS)
 
@@ -254,7 +257,7 @@ def test_verify_prints_each_check_and_ends_with_8_on_a_violation(
 
     assert sound.exit_code == 0
     assert sound.stdout.count("ok  ") == len(CHECKS) + 2
-    assert sound.stdout.endswith(f"verified: 2 sessions, 19 files, 0 of {len(CHECKS) + 1} checks failed\n")
+    assert sound.stdout.endswith(f"verified: 2 sessions, 33 files, 0 of {len(CHECKS) + 1} checks failed\n")
 
     small_tables[DAY]["session_summary"] = edit(small_tables[DAY]["session_summary"], A, quality_pct=1.0)
     broken = CliRunner().invoke(command, [str(build_run(small_tables).root)])
@@ -283,11 +286,11 @@ def test_verify_as_json(small_run: RunDir) -> None:
 def test_a_session_is_checked_before_it_is_committed(small_tables: Any, edit: Any) -> None:
     tables = small_tables[DAY]
 
-    assert subject.session_violations(tables, DAY, interval="1m", hours="regular") == []
+    assert subject.session_violations(tables, DAY, interval="1m", hours="regular", config=CONFIG) == []
 
     del tables["running"]
     tables["session_summary"] = edit(tables["session_summary"], A, quality_pct=1.0)
-    found = subject.session_violations(tables, DAY, interval="1m", hours="regular")
+    found = subject.session_violations(tables, DAY, interval="1m", hours="regular", config=CONFIG)
 
     assert len(found) == 1
     assert found[0].startswith("summary_quality: 1 rows against: quality_pct is 100 x bars / expected bars. First: {")
