@@ -35,8 +35,8 @@ bench: $(VENV)/installed
 
 soak: $(VENV)/installed
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -n 2 -m 'soak or not soak'
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n 2 tests/kernels
-	NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -n 2 tests/kernels
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n 2 tests/kernels tests/features
+	NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -n 2 tests/kernels tests/features
 
 calendar: $(VENV)/installed
 	$(BIN)/python scripts/build_calendar.py

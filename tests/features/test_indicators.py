@@ -1,11 +1,15 @@
 """Session indicators: on paper, against their twins, against the future, and cut anywhere."""
 
+import math
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtester.features.catalog import Indicator, indicators, uses_of
+from backtester.features.foreign import find
 from backtester.features.indicators import indicator_columns
 from backtester.kernels import jit
 from tests.features.bars_made import YEAR, made, placed, run_sessions, same_bits, small_uses, stretches, twin
@@ -175,6 +179,22 @@ def test_compiled_and_plain_python_give_the_same_bits(name, monkeypatch):
             assert same_bits(a, b)
 
 
+def test_a_users_kernel_compiled_gives_the_same_bits(monkeypatch):
+    raw = [{"name": "tests.features.my_indicators:streak", "key": "x", "scope": "continuous"}]
+    uses, problems = uses_of(raw, run_interval="1m", find=find)
+    assert not problems
+    random = np.random.default_rng(5)
+    rows = [bar._replace(open=bar.close + int(random.integers(-1, 2))) for bar in bars(*range(50, 90))]
+    plain = run_sessions(uses, [[rows[:7]], [rows[7:]]])["x"][0]
+
+    monkeypatch.setattr(jit._Mode, "compiled", False)
+    jit.compiled()
+    machine = run_sessions(uses, [[rows[:7]], [rows[7:]]])["x"][0]
+
+    assert same_bits(plain, machine)
+    assert plain.max() >= 2.0
+
+
 def continuous(name, **more):
     """The small uses in continuous scope, those that allow it."""
     if name == "vwap":
@@ -188,7 +208,15 @@ def close_to(name, found, expected, rows):
     if name in TO_THE_BIT:
         assert same_bits(found, expected)
         return
-    largest = max([1.0, *(float(bar.high) for bar in rows)])
+    largest = max([0.0, *(float(bar.high) for bar in rows)])
     if name == "pvt":
-        largest = max([1.0, *(float(bar.volume) for bar in rows)]) * len(rows)
-    assert np.allclose(found, expected, rtol=1e-12, atol=1e-12 * max(largest, 100.0), equal_nan=True)
+        largest = max([0.0, *(float(bar.volume) for bar in rows)]) * len(rows)
+    if name in ("rsi", "stochastic", "williams_r", "ultimate_osc", "adx", "mfi", "roc", "natr", "volume_ratio", "cci"):
+        largest = 100.0
+    atol = 1e-13 * largest
+    if name == "histvol":
+        # Where all returns are nearly the same their spread is what is left of a difference of squares.
+        closes = [float(bar.close) for bar in rows]
+        steps = [abs(math.log(b / a)) for a, b in pairwise(closes)]
+        atol = 2e-8 * max([0.0, *steps]) * 100.0 * math.sqrt(YEAR)
+    assert np.allclose(found, expected, rtol=1e-12, atol=atol, equal_nan=True)
