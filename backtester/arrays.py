@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -190,6 +190,30 @@ class Scratch(NamedTuple):
     rest: Float64
     m: Int64
     n: Int64
+
+
+# The type of each column of Requests.
+REQUEST_KINDS: dict[str, Any] = {
+    "label": np.int32,
+    "symbol": np.int32,
+    "kind": np.int8,
+    "unit": np.int8,
+    "amount": np.float64,
+    "side": np.int8,
+    "order_type": np.int8,
+    "tif": np.int8,
+    "limit": np.float64,
+    "stop": np.float64,
+    "trail": np.float64,
+    "stop_loss": np.float64,
+    "take_profit": np.float64,
+    "leg_trail": np.float64,
+    "fractions": np.uint8,
+    "exit_after_bars": np.int32,
+    "until": np.int64,
+    "group": np.int32,
+    "rank": np.float64,
+}
 
 
 def frozen(values: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:

@@ -8,38 +8,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtester.arrays import Requests, frozen
+from backtester.arrays import REQUEST_KINDS, Requests, frozen
 from backtester.errors import UsageError
 from backtester.kernels.codes import CONFIGURED
 
-_DTYPES: dict[str, Any] = {
-    "label": np.int32,
-    "symbol": np.int32,
-    "kind": np.int8,
-    "unit": np.int8,
-    "amount": np.float64,
-    "side": np.int8,
-    "order_type": np.int8,
-    "tif": np.int8,
-    "limit": np.float64,
-    "stop": np.float64,
-    "trail": np.float64,
-    "stop_loss": np.float64,
-    "take_profit": np.float64,
-    "leg_trail": np.float64,
-    "fractions": np.uint8,
-    "exit_after_bars": np.int32,
-    "until": np.int64,
-    "group": np.int32,
-    "rank": np.float64,
-}
 _NONE: dict[str, float] = {
     "unit": CONFIGURED,
     **dict.fromkeys(("amount", "limit", "stop", "trail", "stop_loss", "take_profit", "leg_trail"), np.nan),
     "group": -1,
 }
-_ABSENT = {name: frozen(np.array([_NONE.get(name, 0)], dtype=dtype)) for name, dtype in _DTYPES.items()}
-_EMPTY = {name: frozen(np.empty(0, dtype=_DTYPES[name])) for name in ("label", "symbol")}
+_ABSENT = {name: frozen(np.array([_NONE.get(name, 0)], dtype=dtype)) for name, dtype in REQUEST_KINDS.items()}
+_EMPTY = {name: frozen(np.empty(0, dtype=REQUEST_KINDS[name])) for name in ("label", "symbol")}
 NOTHING = Requests(**{**_ABSENT, **_EMPTY})
 Column = npt.ArrayLike
 
@@ -50,11 +29,11 @@ def requests_of(label: Column, symbol: Column, kind: Column, *, is_sorted: bool 
     columns    by their names in arrays.Requests; a number stands for all rows, a column left out for none
     is_sorted  the rows are in that order already: they are taken as they are
     """
-    unknown = sorted(set(columns) - set(_DTYPES))
+    unknown = sorted(set(columns) - set(REQUEST_KINDS))
     if unknown:
-        raise UsageError(f"requests: no column {', '.join(unknown)}; expected some of {', '.join(_DTYPES)}")
+        raise UsageError(f"requests: no column {', '.join(unknown)}; expected some of {', '.join(REQUEST_KINDS)}")
     given = {"label": label, "symbol": symbol, "kind": kind, **columns}
-    made = {name: np.atleast_1d(np.asarray(values, dtype=_DTYPES[name])) for name, values in given.items()}
+    made = {name: np.atleast_1d(np.asarray(values, dtype=REQUEST_KINDS[name])) for name, values in given.items()}
     rows = len(made["label"])
     for name, values in made.items():
         if len(values) != rows and (len(values) != 1 or name in _EMPTY):
@@ -72,6 +51,6 @@ def joined(parts: Sequence[Requests]) -> Requests:
         return NOTHING
     columns: dict[str, Any] = {
         name: np.concatenate([np.broadcast_to(getattr(part, name), len(part.label)) for part in parts])
-        for name in _DTYPES
+        for name in REQUEST_KINDS
     }
     return requests_of(columns.pop("label"), columns.pop("symbol"), columns.pop("kind"), **columns)

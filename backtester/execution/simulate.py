@@ -113,6 +113,15 @@ class Ledger:
         self.state.counters[layout.REQUEST] = 0
         self._advance(t, t + 1, CLOSING, requests)
 
+    def latest_fills(self, count: int) -> tuple[Int64, Float64]:
+        """The last `count` fills as rows of Log.fills and Log.fill_amounts."""
+        rows = int(self._log.rows[layout.FILL_ROWS])
+        facts, amounts = self._log.fills[:rows], self._log.fill_amounts[:rows]
+        if count > rows:
+            facts = np.concatenate([*(part.fills for part in self._parts), facts])
+            amounts = np.concatenate([*(part.fill_amounts for part in self._parts), amounts])
+        return facts[len(facts) - count :], amounts[len(amounts) - count :]
+
     def done(self) -> Simulation:
         """What happened since the ledger was made."""
         self._drain()

@@ -58,6 +58,11 @@ class SessionData:
         """The instant everything is known up to, UTC microseconds."""
         return self._clock.now
 
+    @property
+    def hand(self) -> Clock:
+        """The clock itself, for the runner that moves it at every label; a strategy has no use for it."""
+        return self._clock
+
     def advance(self, now: int) -> None:
         """Move the clock to `now`; StrategyError if that is before it."""
         if now < self._clock.now:

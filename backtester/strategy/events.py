@@ -1,0 +1,276 @@
+"""Event strategies: a class told what happens bar by bar, and the desk at which it asks.
+
+A strategy has `on_bar(bar, data, desk)` and any of the other callbacks. `data` is the session as it is known at the
+clock (SessionData), `desk` its account and the way to ask: what is asked at a label is decided there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from backtester.arrays import REQUEST_KINDS, Float64, Int64, Requests, frozen
+from backtester.errors import StrategyError
+from backtester.kernels import codes, desk
+from backtester.kernels import state as layout
+from backtester.kernels.checks import equity_now
+from backtester.kernels.state import Rules, State
+from backtester.strategy.series import Bar
+from backtester.strategy.session_data import SessionData
+
+NAN = float("nan")
+NOTHING_KEPT: Any = np.zeros((1, 1)).data
+# At one label a strategy may ask this often per symbol, all symbols together.
+ASKS_PER_SYMBOL, LEAST_ROOM = 8, 64
+
+
+class Fill(NamedTuple):
+    """What `on_fill` is told; instants in UTC microseconds, timestamp that of the bar it filled on."""
+
+    symbol: str
+    order_id: int
+    fill_id: int
+    trade_id: int
+    timestamp: int
+    at: int
+    side: int
+    quantity: float
+    price: float
+    commission: float
+    realized_pnl: float
+    position_after: float
+    cash_after: float
+    rule: str
+
+
+class EventStrategy(Protocol):
+    """What the user writes; every callback but on_bar may be left out."""
+
+    def on_session_start(self, data: SessionData, desk: Desk) -> None:
+        """Before the first bar; nothing can be asked yet, since no bar is known at which it would be decided."""
+
+    def on_bar(self, bar: Bar, data: SessionData, desk: Desk) -> None:
+        """A bar of the run's interval is over; symbols of one label in symbol order, the clock the same for all."""
+
+    def on_derived_bar(self, bar: Bar, interval: str, data: SessionData, desk: Desk) -> None:
+        """A derived bar became known: after the bars of its label, from narrow to wide."""
+
+    def on_quality(self, symbol: str, quality_pct: float, data: SessionData, desk: Desk) -> None:
+        """A bar of a symbol turned out to be missing: after the bars of its label."""
+
+    def on_fill(self, fill: Fill, data: SessionData, desk: Desk) -> None:
+        """An order filled: before the bars of the label that tells it."""
+
+    def on_session_end(self, data: SessionData, desk: Desk) -> None:
+        """After the session's last bar; what is asked here is asked with it."""
+
+
+class Books(Protocol):
+    """The ledger of one clock as the desk drives it: execution.simulate.Ledger."""
+
+    rules: Rules
+    state: State
+
+    def run(self, requests: Requests, first: int = 0, end: int | None = None) -> None:
+        """Whole labels."""
+
+    def open_label(self, t: int) -> None:
+        """Steps 1 to 4 of a label."""
+
+    def close_label(self, t: int, requests: Requests = ...) -> None:
+        """Steps 5 to 8 of a label."""
+
+    def latest_fills(self, count: int) -> tuple[Int64, Float64]:
+        """The last `count` fills."""
+
+
+class Desk:
+    """The account at the clock, and requests.
+
+    The ledger moves only when something can have happened: while an order is live, while a guard watches a position,
+    and when money is asked for. Everything else waits, and is done in one stretch.
+    """
+
+    def __init__(self, books: Books, symbols: list[str], labels: Int64) -> None:
+        """Before the first label of the books' clock, whose labels these are; symbols by code."""
+        self._books = books
+        self._symbols = symbols
+        self._codes = {symbol: code for code, symbol in enumerate(symbols)}
+        self._labels = labels
+        room = max(ASKS_PER_SYMBOL * len(symbols), LEAST_ROOM)
+        self._asked = Requests(**{name: np.zeros(room + 1, dtype=kind) for name, kind in REQUEST_KINDS.items()})
+        plain: list[Any] = [column.data for column in self._asked]
+        self._nothing = self._requests(0)
+        self._room = room
+        counts: Any = np.zeros(2, dtype=np.int64).data
+        self._at = desk.Desk(0, 0, 0.0, 0.0, 0.0, 0.0, NOTHING_KEPT, counts, Requests(*plain))
+        self.asked: Any = self._at.count  # [0]: how many requests this label has so far
+        self._counters = books.state.counters.data
+        self._book = books.state.book.data
+        self._account = books.state.account.data
+        self._guards = books.rules.guards != 0
+        self._reached = 0  # labels that are done
+        self._told = self._counters[layout.NEXT_FILL]  # fills the strategy knows of
+        self._first_label = self._counters[layout.LABELS]
+        self._may_ask = False
+        self.label = 0
+        self.is_opened = False
+        self.is_busy = self._watches()
+
+    # What there is.
+
+    def position(self, symbol: str) -> float:
+        """Units held, signed."""
+        held: float = self._book[self._code(symbol), layout.POSITION]
+        return held
+
+    def average_price(self, symbol: str) -> float:
+        """The open position's average entry price, 0 where there is none."""
+        code = self._code(symbol)
+        average: float = self._book[code, layout.AVERAGE]
+        return average if self._book[code, layout.POSITION] != 0.0 else 0.0
+
+    @property
+    def cash(self) -> float:
+        """Cash after this label's fills."""
+        self.open()
+        cash: float = self._account[layout.CASH]
+        return cash
+
+    @property
+    def equity(self) -> float:
+        """Cash and every position at its latest close."""
+        self.open()
+        return equity_now.plain(_plain(self._books.state))
+
+    @property
+    def live_orders(self) -> int:
+        """How many orders are live."""
+        live: int = self._counters[layout.LIVE]
+        return live
+
+    # What is asked.
+
+    def enter(self, symbol: str, side: int, **how: Any) -> None:
+        """Enter on `side`, +1 or -1; `how` as in kernels.desk.enter."""
+        desk.enter.plain(self._desk(symbol), side, **how)
+
+    def exit_(self, symbol: str, rank: float = 0.0) -> None:
+        """Close the position, its orders cancelled."""
+        desk.exit_.plain(self._desk(symbol), rank)
+
+    def target(self, symbol: str, **amount: float) -> None:
+        """Hold `units`, `notional` or `weight`; negative is short."""
+        desk.target.plain(self._desk(symbol), **amount)
+
+    def place(self, symbol: str, side: int, **how: Any) -> None:
+        """One order as given; `how` as in kernels.desk.place."""
+        desk.place.plain(self._desk(symbol), side, **how)
+
+    def cancel(self, symbol: str, rank: float = 0.0) -> None:
+        """Cancel every live order of the symbol."""
+        desk.cancel.plain(self._desk(symbol), rank)
+
+    # What the replay does.
+
+    def open(self) -> None:
+        """Steps 1 to 4 of this label, if they are not done yet."""
+        if not self.is_opened:
+            self._catch_up()
+            self._books.open_label(self.label)
+            self.is_opened = True
+
+    def close(self) -> None:
+        """The label is decided: hand over what was asked."""
+        count = self.asked[0]
+        if count:
+            requests = self._requests(count)
+            if self.is_opened:
+                self._books.close_label(self.label, requests)
+            else:
+                self._books.run(requests, self._reached, self.label + 1)
+        elif self.is_opened:
+            self._books.close_label(self.label, self._nothing)
+        self.asked[0] = 0
+        self._reached = self.label + 1
+        self.is_opened = False
+        self.is_busy = self._watches()
+
+    def finish(self) -> None:
+        """Every label that waits."""
+        self.label = len(self._labels)
+        self._catch_up()
+
+    def may_ask(self, allowed: bool) -> None:
+        """Open or close the desk for requests."""
+        self._may_ask = allowed
+
+    def fills(self) -> list[Fill]:
+        """The fills since last asked, in order."""
+        fresh = self._counters[layout.NEXT_FILL] - self._told
+        if fresh == 0:
+            return []
+        self._told += fresh
+        facts, amounts = self._books.latest_fills(fresh)
+        return [self._fill(fact, amount) for fact, amount in zip(facts.tolist(), amounts.tolist(), strict=True)]
+
+    def _fill(self, fact: list[int], amount: list[float]) -> Fill:
+        label = fact[layout.FILL_LABEL] - self._first_label
+        return Fill(
+            symbol=self._symbols[fact[layout.FILL_SYMBOL]],
+            order_id=fact[layout.FILL_ORDER],
+            fill_id=fact[layout.FILL_ID],
+            trade_id=fact[layout.FILL_TRADE],
+            timestamp=int(self._labels[label]),
+            at=fact[layout.FILL_AT],
+            side=fact[layout.FILL_SIDE],
+            quantity=amount[layout.F_QUANTITY],
+            price=amount[layout.F_PRICE],
+            commission=amount[layout.F_COMMISSION],
+            realized_pnl=amount[layout.F_REALIZED],
+            position_after=amount[layout.F_POSITION],
+            cash_after=amount[layout.F_CASH],
+            rule=codes.FILL_RULES[fact[layout.FILL_RULE]],
+        )
+
+    def _watches(self) -> bool:
+        """True if the next label can bring a fill, or a guard that acts."""
+        return bool(self._counters[layout.LIVE] or (self._guards and self._counters[layout.HELD]))
+
+    def _catch_up(self) -> None:
+        if self._reached < self.label:
+            self._books.run(self._nothing, self._reached, self.label)
+            self._reached = self.label
+
+    def _code(self, symbol: str) -> int:
+        code = self._codes.get(symbol)
+        if code is None:
+            raise StrategyError(f"{symbol!r} is no symbol of the run")
+        return code
+
+    def _desk(self, symbol: str) -> desk.Desk:
+        if not self._may_ask:
+            raise StrategyError("nothing can be asked before a session's first bar or after its last; ask in on_bar")
+        if self.asked[0] >= self._room:
+            raise StrategyError(f"more than {self._room} requests at one label; ask once per symbol")
+        return self._at._replace(label=self.label, symbol=self._code(symbol))
+
+    def _requests(self, count: int) -> Requests:
+        """The label's requests as the ledger takes them: by rank, highest first, then symbol, then as asked."""
+        columns: list[Any] = [column[:count] for column in self._asked]
+        if count > 1:
+            order = np.lexsort((self._asked.symbol[:count], -self._asked.rank[:count]))
+            columns = [column[order] for column in columns]
+        return Requests(*(frozen(column) for column in columns))
+
+
+def _plain(state: State) -> State:
+    columns: list[Any] = [column.data for column in state]
+    return State(*columns)
+
+
+def callbacks_of(strategy: object, names: Iterable[str]) -> Mapping[str, Any]:
+    """The callbacks a strategy has, None for those it has not."""
+    return {name: getattr(strategy, name, None) for name in names}

@@ -1,0 +1,244 @@
+"""Replay: callbacks in order, and the same fills and equity whether requests come row by row or all at once."""
+
+import datetime as dt
+import itertools
+
+import numpy as np
+import pytest
+
+from backtester.arrays import Bars, Grid
+from backtester.config.execution import Execution, Limits
+from backtester.data.calendar import Session
+from backtester.data.columns import text
+from backtester.errors import StrategyError
+from backtester.execution import clock as clocks
+from backtester.execution.rules import rules_of
+from backtester.execution.simulate import Ledger
+from backtester.features.grid import SessionGrid
+from backtester.features.intraday import run_pass
+from backtester.features.rows import Rows, rows_of
+from backtester.interval import Interval
+from backtester.kernels import codes, state
+from backtester.strategy.events import Desk
+from backtester.strategy.replay import replay_session
+from backtester.strategy.series import derived_columns
+from backtester.strategy.session_data import SessionData
+from tests.execution import two_engines
+from tests.execution.generated import generated
+from tests.reference import Row
+from tests.sessions import MINUTE, OPEN, session, table
+
+
+def day_rows(case, day, first, market):
+    """A session of a generated case as rows; nothing but what the replay itself reads."""
+    labels = np.array(day.labels, dtype=np.int64)
+    codes_, label = market.symbol, []
+    for k in range(len(labels)):
+        label += [k] * sum((first + k, symbol) in case.bars for symbol in range(case.symbols))
+    label = np.array(label, dtype=np.int32)
+    ends = np.searchsorted(label, np.arange(len(labels)), "right")
+    starts = np.searchsorted(label, np.arange(len(labels)), "left")
+    grid = SessionGrid(labels, Grid(starts, ends, np.arange(len(labels), dtype=np.int32)), labels, case.step, "regular")
+    whole = Session(day.date, day.labels[0], day.close_at, None, None, False, day.close_at)
+    known_at = np.minimum(labels + case.step, day.close_at)
+    bars = Bars(market.open, market.high, market.low, market.close, market.volume)
+    none = np.zeros(len(label))
+    return Rows(whole, text(case.names), grid, known_at, label, codes_, bars, None, none, none, none)
+
+
+class Scripted:
+    """Asks what a case asks, at the label's first bar; looks at its money now and then, which must change nothing."""
+
+    def __init__(self, requests, *, looks):
+        self.requests, self.looks, self.fills, self.label = requests, looks, [], None
+
+    def on_fill(self, fill, data, desk):
+        self.fills.append(fill)
+
+    def on_bar(self, bar, data, desk):
+        if desk.label == self.label:
+            return
+        self.label = desk.label
+        if self.looks and desk.label % self.looks == 0:
+            assert np.isfinite(desk.equity)
+            assert np.isfinite(desk.cash)
+        at = np.flatnonzero(self.requests.label == desk.label)
+        for q, row in enumerate(at.tolist()):
+            for name, column in desk._at.asked._asdict().items():
+                values = getattr(self.requests, name)
+                column[q] = (values[row] if len(values) > 1 else values[0]).item()
+        desk.asked[0] = len(at)
+
+    def on_session_end(self, data, desk):
+        self.label = None
+
+
+def by_events(case, looks):
+    """The outcome of a case whose requests come from an event strategy, session by session."""
+    execution, limits = two_engines.settings(case)
+    rules = rules_of(execution, limits, symbols=case.names, quality=bool(case.no_entry))
+    account, outcome = state.new_state(case.symbols, execution.capital), two_engines.Outcome([], [], [])
+    total, cuts, told = sum(len(day.labels) for day in case.days), range(1, len(case.days)), []
+    for day, (clock, market, first) in zip(case.days, two_engines._parts(case, limits, cuts, ()), strict=True):
+        count = len(clock.timestamp)
+        books = Ledger(clock, market, rules=rules, state=account, is_last=first + count == total)
+        rows = day_rows(case, day, first, market)
+        asked = [row for row in case.requests if first <= row["label"] < first + count]
+        strategy = Scripted(two_engines._columns(asked, first), looks=looks)
+        desk = Desk(books, case.names, rows.grid.labels)
+        replay_session(strategy, rows, SessionData(rows, Interval.parse("1m")), desk, derived={})
+        done = books.done()
+        account = done.state
+        two_engines._read(done, outcome)
+        told += strategy.fills
+    return outcome, told
+
+
+def askable(case):
+    """The case without requests at labels that have no bar: an event strategy is not called there."""
+    numbers = {number for number, _ in case.bars}
+    case.requests = [row for row in case.requests if row["label"] in numbers]
+    return case
+
+
+@pytest.mark.parametrize("looks", [0, 1, 3])
+@pytest.mark.parametrize("start", range(0, 300, 25))
+def test_requests_row_by_row_give_the_same_bits_as_all_at_once(start, looks):
+    for seed in range(start, start + 25):
+        case = askable(generated(seed))
+
+        outcome, told = by_events(case, looks)
+
+        assert outcome == two_engines.real(case, session_cuts=range(1, len(case.days)))
+        assert [fill.price for fill in told] == [fill["price"] for fill in outcome.fills]
+        times = [at for day in case.days for at in day.labels]
+        assert [fill.timestamp for fill in told] == [times[fill["label"]] for fill in outcome.fills]
+
+
+class Recorder:
+    """Every callback, written down."""
+
+    def __init__(self):
+        self.told = []
+
+    def on_session_start(self, data, desk):
+        self.told.append(("start", data.clock, data.get_latest_bar("A")))
+
+    def on_bar(self, bar, data, desk):
+        assert data.get_latest_bar(bar.symbol) == bar
+        assert data.clock == bar.known_at
+        self.told.append(("bar", bar.symbol, (bar.timestamp - OPEN) // MINUTE))
+        if bar.symbol == "A" and bar.timestamp == OPEN:
+            desk.enter("A", 1, units=10.0)
+
+    def on_derived_bar(self, bar, interval, data, desk):
+        assert data.get_latest_bar(bar.symbol, interval) == bar
+        self.told.append((interval, bar.symbol, (bar.timestamp - OPEN) // MINUTE, (data.clock - OPEN) // MINUTE))
+
+    def on_quality(self, symbol, quality_pct, data, desk):
+        self.told.append(("quality", symbol, quality_pct))
+
+    def on_fill(self, fill, data, desk):
+        assert desk.position(fill.symbol) == fill.position_after
+        self.told.append(("fill", fill.symbol, fill.quantity, fill.price, (data.clock - OPEN) // MINUTE))
+
+    def on_session_end(self, data, desk):
+        self.told.append(("end", (data.clock - OPEN) // MINUTE, desk.position("A")))
+
+
+def replayed(strategy, minutes=6, missing=()):
+    """A strategy's session of two symbols on a made-up market."""
+    rows = [
+        Row(OPEN + t * MINUTE, name, 10.0 + t, 11.0 + t, 9.0 + t, 10.5 + t, 1000.0)
+        for t, name in itertools.product(range(minutes), "AB")
+        if (t, name) not in missing
+    ]
+    whole, minute, five = session(minutes), Interval.parse("1m"), [Interval.parse("5m")]
+    bars, _ = table(rows, ["A", "B"])
+    done = run_pass(bars, whole, interval=minute, derived=five)
+    made = rows_of(done, whole, five, minute)
+    labels = clocks.session_labels(whole, made.grid.labels, made.grid.grid, step=MINUTE, rows=len(made.codes))
+    execution = Execution(capital=10_000.0)
+    books = Ledger(
+        clocks.clock_of([labels]),
+        clocks.market_of(made.bars, made.codes),
+        rules=rules_of(execution, Limits(), symbols=["A", "B"]),
+        state=state.new_state(2, execution.capital),
+        is_last=True,
+    )
+    derived = {"5m": derived_columns(done, 0)}
+    data = SessionData(made, minute, derived=derived)
+    desk = Desk(books, ["A", "B"], made.grid.labels)
+    replay_session(strategy, made, data, desk, derived=derived, use="mine:Mine")
+    return books.done()
+
+
+def test_callbacks_come_in_the_order_of_the_clock():
+    recorder = Recorder()
+
+    done = replayed(recorder, missing=[(2, "B")])
+
+    assert recorder.told == [
+        ("start", OPEN, None),
+        *(("bar", "A", 0), ("bar", "B", 0)),
+        *(("fill", "A", 10.0, 11.0, 2), ("bar", "A", 1), ("bar", "B", 1)),
+        *(("bar", "A", 2), ("quality", "B", 100.0 * 2 / 3)),
+        *(("bar", "A", 3), ("bar", "B", 3), ("bar", "A", 4), ("bar", "B", 4), ("5m", "A", 0, 5), ("5m", "B", 0, 5)),
+        *(("bar", "A", 5), ("bar", "B", 5), ("5m", "A", 5, 6), ("5m", "B", 5, 6)),
+        ("end", 6, 10.0),
+    ]
+    assert done.final_equity == 10_000.0 + 10 * (15.5 - 11.0)
+
+
+class Asks:
+    """Asks where it is told to."""
+
+    def __init__(self, where, ask):
+        self.where, self.ask = where, ask
+
+    def on_bar(self, bar, data, desk):
+        if self.where == "on_bar" and bar.symbol == "A":
+            self.ask(desk)
+
+    def on_session_start(self, data, desk):
+        if self.where == "on_session_start":
+            self.ask(desk)
+
+    def on_session_end(self, data, desk):
+        if self.where == "on_session_end":
+            self.ask(desk)
+
+
+@pytest.mark.parametrize(
+    ("where", "ask", "words"),
+    [
+        ("on_session_start", lambda desk: desk.target("A", units=1.0), "before a session's first bar"),
+        ("on_bar", lambda desk: desk.target("C", units=1.0), "'C' is no symbol of the run"),
+        ("on_bar", lambda desk: [desk.exit_("A") for _ in range(100)], "more than 64 requests"),
+        ("on_bar", lambda desk: 1 / 0, "mine:Mine, session 2025-06-16.*ZeroDivisionError"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(where, ask, words):
+    with pytest.raises(StrategyError, match=words):
+        replayed(Asks(where, ask))
+
+
+def test_what_is_asked_at_the_session_end_is_asked_with_the_last_bar():
+    done = replayed(Asks("on_session_end", lambda desk: desk.target("A", units=3.0)))
+
+    orders = done.written.order_facts
+    assert orders[:, state.LOGGED_LABEL].tolist() == [5]
+    assert codes.KINDS[codes.TARGET] == "target"
+    assert done.sessions[0, state.S_EQUITY] == 10_000.0
+
+
+def test_of_one_label_higher_ranks_are_asked_first():
+    class Both:
+        def on_bar(self, bar, data, desk):
+            if bar.timestamp == OPEN:
+                desk.target(bar.symbol, units=1.0, rank=1.0 if bar.symbol == "B" else 0.0)
+
+    done = replayed(Both())
+
+    assert done.written.order_facts[:, state.LOGGED_SYMBOL].tolist() == [1, 0]
+    assert dt.date(2025, 6, 16) == session(6).date
