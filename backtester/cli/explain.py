@@ -40,4 +40,7 @@ def command(
         raise UsageError("explain: give one of --fill, --order, --trade and --reject, with a number")
     number, make = asked[0]
     told = make(RunDir.open(run_dir), number)
-    click.echo(json.dumps(plain({told.what: told.number, **told.sections})) if as_json else explain.text_of(told))
+    if as_json:
+        click.echo(json.dumps(plain({"what": told.what, "number": told.number, **told.sections})))
+    else:
+        click.echo(explain.text_of(told))

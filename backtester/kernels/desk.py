@@ -45,14 +45,15 @@ class Desk(NamedTuple):
     cash: float
     equity: float
     memory: Float64  # [symbols, numbers]; the strategy's own, 0 at the run's start, kept overnight
-    count: Int64  # [1]; how many requests the label has so far
+    count: Int64  # type: ignore[assignment]  # [1]; how many requests the label has so far; hides tuple.count
     asked: Requests  # room for the label's requests, one value a request in every column
 
 
 @kernel
 def recall(desk: Desk, place: int) -> float:
     """A number the strategy has kept for this symbol."""
-    return desk.memory[desk.symbol, place]
+    value: float = desk.memory[desk.symbol, place]
+    return value
 
 
 @kernel
@@ -120,7 +121,7 @@ def place(
 @kernel
 def asked_row(desk: Desk, kind: int, side: int, rank: float) -> int:
     """The row of a new request that says nothing more yet; -1 where there is no room, which is counted all the same."""
-    q = desk.count[0]
+    q: int = desk.count[0]
     desk.count[0] = q + 1
     if q >= len(desk.asked.label) - 1:
         return -1

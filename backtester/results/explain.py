@@ -95,7 +95,7 @@ def explain_fill(run: RunDir, number: int) -> Told:
             "trade_id": fill["trade_id"],
         },
         "bar": {name.removeprefix("bar_"): fill[name] for name in BAR if fill[name] is not None},
-        "rule": {fill["rule"]: RULES[fill["rule"]]},
+        "rule": {fill["rule"]: _rule(fill, order)},
         "prices": prices,
         "costs": {name: fill[name] for name in COSTS},
         "account": {
@@ -159,6 +159,11 @@ def explain_reject(run: RunDir, number: int) -> Told:
     return Told("reject", number, sections)
 
 
+def _rule(fill: Row, order: Row) -> str:
+    is_rest = fill["rule"].startswith("market_") and order["order_type"] in ("stop", "trailing_stop")
+    return RULES[fill["rule"]] + (": what the bar that touched the stop did not fill" if is_rest else "")
+
+
 def _order(order: Row) -> Row:
     names = ("order_id", "symbol", "order_type", "role", "tif", "quantity", "limit_price", "stop_price", "trail")
     kept = {name: order[name] for name in names if order[name] is not None}
@@ -209,6 +214,6 @@ def _shown(value: Any) -> str:
         return value.isoformat(sep=" ").replace("+00:00", "Z")
     if isinstance(value, float):
         return f"{value:.10g}"
-    return (
-        {True: "yes", False: "no", None: "none"}.get(value, str(value)) if value in (True, False, None) else str(value)
-    )
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
