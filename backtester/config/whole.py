@@ -44,6 +44,5 @@ class Config(BaseModel):
 
     @property
     def derived(self) -> list[Interval]:
-        """The derived intervals, those that indicators read included, from narrow to wide."""
-        read = [str(section["interval"]) for section in self.indicators if "interval" in section]
-        return sorted({Interval.parse(text) for text in [*self.run.derived, *read]} - {self.interval})
+        """The derived intervals, from narrow to wide."""
+        return [Interval.parse(text) for text in self.run.derived]

@@ -103,6 +103,12 @@ def slot_starts(session: Session, step: int) -> Int64:
     return np.concatenate([np.arange(start, end, step, dtype=np.int64) for start, end in session.segments])
 
 
+def slot_ends(session: Session, step: int) -> Int64:
+    """Where each slot ends: the close and a break cut the last one short."""
+    spans = [np.minimum(np.arange(start, end, step, dtype=np.int64) + step, end) for start, end in session.segments]
+    return np.concatenate(spans)
+
+
 def slot_minutes(session: Session, step: int) -> Int32:
     """Trading minutes from the open to each slot, a break taken out."""
     parts, before = [], 0

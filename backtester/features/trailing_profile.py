@@ -20,11 +20,16 @@ from backtester.features.trailing_catalog import Use
 class Profile(NamedTuple):
     """A profile for one session, [slots, symbols]: the slots are those of the session that looks back."""
 
-    key: str
+    use: Use
     starts: Int64  # [slots]; the label of each slot's first bar, UTC microseconds
     minutes: Int32  # [slots]; trading minutes since the open
     values: Float64  # NaN where no session had one
     used: Int32  # sessions the value is the mean of
+
+    @property
+    def key(self) -> str:
+        """The use's key."""
+        return self.use.key
 
 
 class Slide:
@@ -80,4 +85,4 @@ class Slide:
         total[:held], count[:held] = self._total[:held], self._count[:held]
         known = count == self._use.window if self._use.missing == "require" else count > 0
         values = np.divide(total, count, out=np.full((rows, symbols), np.nan), where=known)
-        return Profile(self._use.key, starts, slot_minutes(session, self._use.step_us), values, count)
+        return Profile(self._use, starts, slot_minutes(session, self._use.step_us), values, count)

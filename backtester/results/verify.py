@@ -19,7 +19,7 @@ from backtester.data.run_dir import Record, RunDir
 from backtester.errors import BacktestError, VerificationError
 from backtester.interval import Interval
 from backtester.results import views
-from backtester.schema import RUN_TABLES, SESSION_TABLES
+from backtester.schema import RUN_TABLES, SESSION_TABLES, indicators_schema
 
 SHOWN = 5
 # Checks read sessions from memory, about this many rows at a time: a few hundred MB however long the run.
@@ -45,6 +45,8 @@ SORT_KEYS = {
     "gaps": ("first_missing", "symbol"),
     "session_summary": ("symbol",),
     "trailing": ("trailing_session", "symbol"),
+    "indicators": ("interval", "timestamp", "symbol"),
+    "indicator_state": ("key", "symbol"),
     "historical_indicators": ("key", "symbol"),
     "historical_profiles": ("key", "timestamp", "symbol"),
     "orders": ("order_id",),
@@ -137,7 +139,10 @@ def _session_damage(run: RunDir, session: str) -> tuple[Record | None, list[str]
 def _read_file(run: RunDir, session: str, table: str, rows: int) -> int | None:
     """The first row out of order, None if none is; VerificationError unless the file has its schema and its rows."""
     with pq.ParquetFile(run.table_path(table, session), page_checksum_verification=True) as file:
-        _refuse_other(file, SESSION_TABLES[table], rows)
+        expected = SESSION_TABLES[table]
+        if table == "indicators":
+            expected = indicators_schema(file.schema_arrow.names[len(expected) :])
+        _refuse_other(file, expected, rows)
         keys = SORT_KEYS.get(table)
         return first_unsorted(file.read(columns=list(keys))) if keys else None
 
@@ -313,8 +318,9 @@ def uncommitted(tables: dict[str, pa.Table], session: date, *, interval: str, ho
     for table in views.OF_RUN:
         stored[f"stored_{table}"] = views.table_schema(table).empty_table()
     for table in ("flow", *SESSION_TABLES):
-        schema = views.table_schema(table)
-        rows = tables.get(table, schema.empty_table())
+        rows = tables.get(table)
+        schema = views.table_schema(table, None if rows is None else rows.schema)
+        rows = schema.empty_table() if rows is None else rows
         added = {"session": pa.repeat(pa.scalar(session, pa.date32()), len(rows)), "run_id": pa.repeat("", len(rows))}
         columns = [added[field.name] if field.name in added else rows[field.name] for field in schema]
         stored[f"stored_{table}"] = pa.Table.from_arrays(columns, schema=schema)

@@ -19,7 +19,7 @@ from pyarrow.fs import LocalFileSystem
 import backtester
 from backtester.data.run_dir import Record, RunDir
 from backtester.errors import StoreError
-from backtester.schema import FLOW, RUN_TABLES, SESSION_TABLES
+from backtester.schema import FLOW, RUN_TABLES, SESSION_TABLES, indicators_schema
 
 SETTINGS = pa.schema(
     [
@@ -241,10 +241,16 @@ def described(run: RunDir) -> list[Description]:
     return found
 
 
-def table_schema(table: str) -> pa.Schema:
-    """A stored table as the views see it: `session` unless it is of the whole run, its own columns, `run_id`."""
+def table_schema(table: str, found: pa.Schema | None = None) -> pa.Schema:
+    """A stored table as the views see it: `session` unless it is of the whole run, its own columns, `run_id`.
+
+    found  the columns of its files, which the config of a run decides for `indicators` alone
+    """
+    own = STORED[f"stored_{table}"]
+    if table == "indicators" and found is not None:
+        own = indicators_schema(found.names[len(own) :])
     session = [] if table in OF_RUN else [pa.field("session", pa.date32(), nullable=False)]
-    return pa.schema([*session, *STORED[f"stored_{table}"], pa.field("run_id", pa.string(), nullable=False)])
+    return pa.schema([*session, *own, pa.field("run_id", pa.string(), nullable=False)])
 
 
 def _dataset(run: RunDir, committed: dict[str, Record], table: str) -> ds.FileSystemDataset:
@@ -274,7 +280,8 @@ def _parquet(run: RunDir, table: str, parts: list[tuple[Path, ds.Expression | No
     for path, known in parts:
         of_file = run_id if known is None else known & run_id
         fragments.append(parquet.make_fragment(str(path), filesystem=files, partition_expression=of_file))
-    return ds.FileSystemDataset(fragments, table_schema(table), parquet)
+    found = fragments[0].physical_schema if table == "indicators" and fragments else None
+    return ds.FileSystemDataset(fragments, table_schema(table, found), parquet)
 
 
 def _run_row(run: RunDir, committed: dict[str, Record]) -> pa.Table:

@@ -25,11 +25,13 @@ from backtester.data.columns import dictionary, text
 from backtester.data.durable import canonical_json, sha256
 from backtester.data.store import Entry, Store
 from backtester.errors import ConfigError, InputError
+from backtester.execution.rules import rules_of
 from backtester.features import catalog, trailing_catalog
 from backtester.features.trailing import calendar_reach
 from backtester.features.trailing_catalog import DAY
 from backtester.interval import Interval
-from backtester.run.uses import historical_uses, problems_of, session_uses
+from backtester.kernels.state import Rules
+from backtester.run.uses import historical_uses, problems_of, session_uses, with_declared
 from backtester.schema import STREAMS
 from backtester.strategy import loading as strategies
 
@@ -116,9 +118,17 @@ class Plan:
         return self.strategy is not None or any(use.is_chained for use in self.indicators)
 
     @cached_property
+    def rules(self) -> Rules:
+        """The ledger's rule vector; ConfigError if a limit names a symbol that is not of the run."""
+        config = self.config
+        quality = config.quality.minimum_pct > 0.0 or config.quality.max_stale_bars is not None
+        return rules_of(config.execution, config.limits, symbols=self.symbols, quality=quality)
+
+    @cached_property
     def requested(self) -> list[Interval]:
-        """The intervals the config asks for, the source's own included."""
-        return sorted({self.source, self.config.interval, *self.config.derived})
+        """The intervals the config and its indicators ask for, the source's own included."""
+        read = (Interval.parse(use.interval) for use in self.indicators)
+        return sorted({self.source, self.config.interval, *self.config.derived, *read})
 
 
 def from_file(path: Path, store: Store, *, overrides: dict[str, Any] | None = None) -> Plan:
@@ -141,9 +151,11 @@ def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
 
     folder  where the modules of a strategy and of indicators are looked for first
     """
+    strategy = None
+    if config.strategy is not None:
+        strategy = strategies.load(config.strategy.use, config.strategy.params, folder=folder)
+        config = with_declared(config, strategy)
     run = config.run
-    chosen = config.strategy
-    strategy = None if chosen is None else strategies.load(chosen.use, chosen.params, folder=folder)
     known = calendar.load(run.exchange)
     sessions = known.sessions(run.start, run.end)
     if not sessions:
@@ -156,10 +168,12 @@ def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
     unknown = sorted((wanted or set()) - set(listed))
     if not listed:
         raise InputError(_nothing_stored(store, config, source, unknown))
-    derived = [interval for interval in sorted({config.interval, *config.derived}) if interval != source]
+    indicators = session_uses(config)
+    read = {Interval.parse(use.interval) for use in indicators}
+    derived = sorted({config.interval, *config.derived, *read} - {source})
     historical = _historical(store, known, config, source, listed)
     inputs = _inputs(store, known, config, source, listed, historical)
-    return Plan(
+    plan = Plan(
         config=config,
         calendar=known,
         store=store,
@@ -168,13 +182,16 @@ def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
         sessions=sessions,
         listed=listed,
         unknown=unknown,
-        indicators=session_uses(config),
+        indicators=indicators,
         historical=historical,
         reach=calendar_reach(historical, known, run.start, run.end) if historical else sessions,
         inputs=inputs,
         strategy=strategy,
         run_id=_run_id(config, inputs, listed, strategy),
     )
+    if strategy is not None:
+        _ = plan.rules  # refused here, before anything is written
+    return plan
 
 
 def streams_table(plan: Plan, session: date) -> pa.Table:

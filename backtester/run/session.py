@@ -9,14 +9,18 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
+from backtester.arrays import Int64
 from backtester.data.calendar import Session
 from backtester.data.columns import dates, dictionary, dictionary_of, numbers, symbols_of, text, view_of
 from backtester.data.expected import expected_labels
 from backtester.features.intraday import Pass, derived_table, gaps_table, run_pass, running_table, summary_table
+from backtester.features.rows import rows_of
+from backtester.features.trailing_rows import on_rows, ratios
 from backtester.features.trailing_tables import historical_table, profile_table
-from backtester.run import trading
+from backtester.run import indicating, trading
 from backtester.run.commit import Carry, Completed
 from backtester.run.flow import Flow
+from backtester.run.indicating import Indicated
 from backtester.run.loading import Failure, Loaded
 from backtester.run.plan import STREAM_KINDS, Plan
 from backtester.schema import FAILURES, TRAILING
@@ -35,6 +39,7 @@ class Prepared:
     flow: Flow
     done: Pass
     processed: int  # bars inside the run's hours
+    indicated: Indicated
     tables: dict[str, pa.Table]
 
 
@@ -44,21 +49,33 @@ def prepare(plan: Plan, loaded: Loaded) -> Prepared:
     tables = _initialized(plan, loaded.session, flow) | _history(plan, loaded, flow)
     tables |= _activated(loaded, flow)
     done, processed = _passed(plan, loaded, flow)
-    # Indicators of the session alone (phase 5.4) go here: they read `done` and add `indicators`.
-    return Prepared(loaded, flow, done, processed, tables)
+    indicated = indicating.begin(plan, done, loaded.session)
+    uses = [use for use in plan.indicators if not use.is_chained]
+    if uses:
+        indicated = indicating.indicate(plan, indicated, loaded.session, flow, uses=uses)
+    return Prepared(loaded, flow, done, processed, indicated, tables)
 
 
-def complete(plan: Plan, prepared: Prepared, carry: Carry) -> Completed:  # noqa: ARG001  # nothing reads `carry` so far
+def complete(plan: Plan, prepared: Prepared, carry: Carry) -> Completed:
     """Phases 5 and 6 up to the commit; in session order, with the carry of the session before, if plan.is_chained.
 
     carry  empty for the first session of a run, and for every session of a run that is not chained
     """
     flow, session = prepared.flow, prepared.loaded.session
     tables = dict(prepared.tables)
-    # Indicators that go on overnight (5.4) and the ledger (5.6) go here: they read `carry` and `tables`, and add
-    # tables, those of schema.CARRIED among them.
-    if plan.strategy is not None:
-        tables |= trading.decide(plan, plan.strategy, prepared.done, session, flow).tables
+    indicated = _continued(plan, prepared, carry)
+    if indicated.state is not None:
+        tables["indicator_state"] = indicated.state
+    rows = rows_of(prepared.done, session, plan.derived, plan.config.interval) if _needs_rows(plan) else None
+    if "indicators" in plan.config.run.tables:
+        more = ratios(prepared.loaded.past, rows, _places(plan, session)) if prepared.loaded.past and rows else {}
+        tables["indicators"] = indicating.indicators_table(plan, indicated, more)
+    if plan.strategy is not None and rows is not None:
+        columns = indicated.on_rows(plan)
+        if prepared.loaded.past is not None:
+            columns |= on_rows(prepared.loaded.past, rows, _places(plan, session))
+        decided = trading.decide(plan.strategy, rows, columns, flow)
+        tables |= decided.tables | trading.trade(plan, decided, carry, flow)
     with flow.step("5.SUMMARY") as step:
         step.rows = prepared.processed
         grid = prepared.done.grid.grid
@@ -70,6 +87,25 @@ def complete(plan: Plan, prepared: Prepared, carry: Carry) -> Completed:  # noqa
         step.rows = sum(table.num_rows for table in tables.values())
         step.detail = f"Complete - {step.rows} rows in {len(tables)} tables"
     return Completed(flow, prepared.processed, len(prepared.loaded.failures), tables)
+
+
+def _continued(plan: Plan, prepared: Prepared, carry: Carry) -> Indicated:
+    """The indicators with those that go on overnight."""
+    uses = [use for use in plan.indicators if use.is_chained]
+    if not uses:
+        return prepared.indicated
+    session, state = prepared.loaded.session, carry.get("indicator_state")
+    return indicating.indicate(plan, prepared.indicated, session, prepared.flow, uses=uses, state=state)
+
+
+def _needs_rows(plan: Plan) -> bool:
+    return plan.strategy is not None or ("indicators" in plan.config.run.tables and bool(plan.historical))
+
+
+def _places(plan: Plan, session: Session) -> Int64:
+    """Where the session's symbols are among those that historical values are kept for."""
+    places: Int64 = np.searchsorted(plan.columns, plan.universe(session.date))
+    return places
 
 
 def _initialized(plan: Plan, session: Session, flow: Flow) -> dict[str, pa.Table]:
@@ -101,7 +137,7 @@ def _historical(plan: Plan, loaded: Loaded, flow: Flow) -> dict[str, pa.Table]:
     if past is None:
         return {}
     universe = plan.universe(loaded.session.date)
-    columns = np.searchsorted(plan.columns, universe)
+    columns = _places(plan, loaded.session)
     tables = {"historical_indicators": historical_table(past, universe, columns)}
     if "historical_profiles" in plan.config.run.tables:
         tables["historical_profiles"] = profile_table(past, universe, columns)

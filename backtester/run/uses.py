@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from backtester.config import Config
-from backtester.errors import ConfigError
+from backtester.errors import ConfigError, StrategyError
 from backtester.features import catalog, trailing_catalog
 from backtester.features.catalog import Indicator
 from backtester.interval import Interval
+from backtester.strategy.loading import Loaded, where_raised
 
 
 def problems_of(raw: dict[str, Any]) -> list[str]:
@@ -29,6 +30,35 @@ def problems_of(raw: dict[str, Any]) -> list[str]:
             f"historical_indicators: {column} is an indicator too; give one of them another key" for column in both
         ]
     return problems
+
+
+def with_declared(config: Config, strategy: Loaded) -> Config:
+    """The config with the indicators its strategy declares; one that the config lists word for word is one.
+
+    So that the config as resolved, which lists them, means the same run.
+    """
+    raw: dict[str, Any] = {"run": {"interval": str(config.interval)}}
+    lists = {"indicators": list(config.indicators), "historical_indicators": list(config.historical_indicators)}
+    for name, listed in lists.items():
+        raw[name] = declared = _declared(strategy, name)
+        lists[name] = [*listed, *(section for section in declared if section not in listed)]
+    problems = problems_of(raw)
+    if problems:
+        raise StrategyError(f"strategy {strategy.use} declares what cannot be: " + "; ".join(problems))
+    return config.model_copy(update=lists)
+
+
+def _declared(strategy: Loaded, name: str) -> list[dict[str, Any]]:
+    method = getattr(strategy.strategy, name, None)
+    if method is None:
+        return []
+    try:
+        found = method()
+    except Exception as error:
+        raise StrategyError(f"strategy {strategy.use}: {name}: {where_raised(error)}") from error
+    if not isinstance(found, list) or not all(isinstance(section, dict) for section in found):
+        raise StrategyError(f"strategy {strategy.use}: {name}() gave {found!r}; expected a list of sections, {{}} each")
+    return found
 
 
 def session_uses(config: Config) -> list[catalog.Use]:

@@ -6,6 +6,8 @@ comment beside it says what null means. The ledger's tables are in ledger.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 from backtester.schema.carried import CARRIED_TABLES
@@ -120,6 +122,23 @@ INDICATOR_STATE = pa.schema(
     ]
 )
 
+# Sorted by (interval, timestamp, symbol); one float64 column per indicator column follows, named by its key: null where
+# there is no value yet, and on the rows of other intervals than its own.
+INDICATORS = pa.schema(
+    [
+        required("interval", SYMBOL),
+        required("timestamp", INSTANT),
+        required("symbol", SYMBOL),
+        required("known_at", INSTANT),
+    ]
+)
+
+
+def indicators_schema(columns: Sequence[str]) -> pa.Schema:
+    """INDICATORS with the columns of a config's indicators."""
+    return pa.schema([*INDICATORS, *(pa.field(name, pa.float64()) for name in columns)])
+
+
 # What a session knows before it opens, sorted by (key, symbol): one row per symbol and value. Of the window_periods
 # asked for (`unit`: sessions, weeks, bars) `used` took part, from bars stored as `source`; the calendar has `sessions`
 # from first_session to last_session, null where it has none; the symbol has bars in sessions_used of them, and misses
@@ -213,6 +232,8 @@ SESSION_TABLES = {
     "session_summary": SESSION_SUMMARY,
     "streams": STREAMS,
     "trailing": TRAILING,
+    "indicators": INDICATORS,
+    "indicator_state": INDICATOR_STATE,
     "historical_indicators": HISTORICAL_INDICATORS,
     "historical_profiles": HISTORICAL_PROFILES,
     "failures": FAILURES,
@@ -221,4 +242,4 @@ SESSION_TABLES = {
 }
 
 # What a session hands to the next one of a chained run, each a committed table of it.
-CARRIED: tuple[str, ...] = tuple(CARRIED_TABLES)
+CARRIED: tuple[str, ...] = ("indicator_state", *CARRIED_TABLES)

@@ -21,6 +21,7 @@ from backtester.errors import StrategyError
 # The method that tells which kind a strategy is.
 KINDS = {"signals": "columns", "step": "step"}
 PLAIN = (bool, int, float, str)
+INSTALLED = {"site-packages", "dist-packages"}
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ def problems_of(use: str, params: Mapping[str, Any], *, folder: Path) -> list[Pr
 
 
 def where_raised(error: BaseException) -> str:
-    """An error of the user's code in one line, with the line of code it came from."""
-    frames = traceback.extract_tb(error.__traceback__)
+    """An error of the user's code in one line, with the line of code it came from: not one of a library's."""
+    every = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in every if not INSTALLED & set(Path(frame.filename).parts)] or every
     at = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno}: {frames[-1].line})" if frames else ""
     return f"{type(error).__name__}: {error}{at}"
 
@@ -109,7 +111,7 @@ def _lies_in(module: types.ModuleType | None, root: Path) -> bool:
     if module is None or found is None or module.__name__.partition(".")[0] in ("backtester", "__main__"):
         return False
     path = Path(found)
-    return path.is_relative_to(root) and not {"site-packages", "dist-packages"} & set(path.parts)
+    return path.is_relative_to(root) and not INSTALLED & set(path.parts)
 
 
 def _nearest_module(module: str, root: Path) -> str:

@@ -19,7 +19,7 @@ from backtester.results.collected import Collected
 from backtester.results.facts import Terms
 from backtester.results.formulas import DEFAULTS
 from backtester.results.metrics import compute
-from backtester.schema import FLOW, SESSION_TABLES
+from backtester.schema import FLOW, SESSION_TABLES, indicators_schema
 from tests.results.book import Book
 
 MINUTE = timedelta(minutes=1)
@@ -259,12 +259,21 @@ def session_tables(session: date) -> Tables:
             for symbol in MISSING
             if earlier < session
         ],
+        "indicators": [
+            {"interval": "1m", "timestamp": bar["timestamp"], "symbol": symbol, "known_at": bar["timestamp"] + MINUTE}
+            | {"close_1": bar["close"]}
+            for minute in range(LABELS)
+            for symbol in MISSING
+            for bar in source_bars(session, symbol)
+            if bar["minute"] == minute
+        ],
         "historical_indicators": _historical(session),
         "historical_profiles": _profile(session),
         "failures": [{"symbol": "DDD", "phase": "streaming", "reason": "bars out of order"}],
         **_ledger_rows()[session],
     }
-    return {table: pa.Table.from_pylist(rows.get(table, []), schema=schema) for table, schema in SESSION_TABLES.items()}
+    schemas = SESSION_TABLES | {"indicators": indicators_schema(["close_1"])}
+    return {table: pa.Table.from_pylist(rows.get(table, []), schema=schema) for table, schema in schemas.items()}
 
 
 def _ledger_rows() -> dict[date, dict[str, Rows]]:

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from backtester.data.run_dir import RunDir
 from backtester.results import views as subject
-from backtester.schema import SESSION_TABLES
-from backtester.schema.carried import CARRIED_TABLES
+from backtester.schema import CARRIED, SESSION_TABLES
 
 FIRST, SECOND = date(2025, 7, 2), date(2025, 7, 3)
 NAMES = sorted(file.name for file in subject.view_files())
@@ -67,7 +66,7 @@ def test_every_view_is_empty_without_a_session(name: str, small_tables: Any, bui
     assert (rows > 0) == (name in OF_THE_RUN)
 
 
-@pytest.mark.parametrize("table", [name for name in SESSION_TABLES if name not in CARRIED_TABLES])
+@pytest.mark.parametrize("table", [name for name in SESSION_TABLES if name not in CARRIED])
 def test_a_view_holds_what_its_table_holds(table: str, asked: Any, small_tables: Any) -> None:
     name = {"trailing": "trailing_sessions"}.get(table, table)
     columns = small_tables[SECOND][table].column_names
