@@ -132,10 +132,13 @@ def _to_do(plan: Plan, run_dir: RunDir, committed: set[str]) -> tuple[list[Sessi
 
 
 def _choose_kernels(plan: Plan, todo: list[Session], tell: Callable[[str], None]) -> None:
-    if sum(plan.rows(session.date) for session in todo) < COMPILE_ROWS:
+    # Two indicators cost plain Python what the pass does (10 us a row each, docs/indicators.md).
+    rows = sum(plan.rows(session.date) for session in todo)
+    if rows * (1 + len(plan.indicators) / 2) < COMPILE_ROWS:
         return
     if not jit.is_cached():
-        tell("compiling the kernels, once after install: about 10 seconds")
+        seconds = 10 + len({use.name for use in plan.indicators})
+        tell(f"compiling the kernels, once after install: about {seconds} seconds")
     jit.compiled()
 
 
