@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    pass
+from backtester.cli import indicators
 
 STORE = click.argument("store", type=click.Path(exists=True, file_okay=False, path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -18,7 +17,10 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obje
 
 @click.group("data")
 def command() -> None:
-    """Show and check what a store holds."""
+    """Show and check what a store holds, and what can be computed from it."""
+
+
+command.add_command(indicators.command, "indicators")
 
 
 @command.command("list")

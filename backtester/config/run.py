@@ -107,6 +107,7 @@ class History(BaseModel):
     model_config = STRICT
 
     trailing_sessions: int = Field(default=0, ge=0, le=2520)
+    warm_up_sessions: int = Field(default=0, ge=0, le=2520)  # that continuous indicators see before the first session
 
 
 def _remedy(error: ConfigError) -> str:

@@ -11,12 +11,14 @@ import pyarrow as pa
 from backtester.arrays import Float64
 from backtester.data.calendar import NO_BREAK, Calendar, Session
 from backtester.data.columns import dictionary, instants, numbers, text
+from backtester.errors import StoreError
 from backtester.features.catalog import Use
 from backtester.features.indicators import Computed, indicator_columns, on_base
-from backtester.features.intraday import Pass
+from backtester.features.intraday import Pass, run_pass
 from backtester.features.series import Series, base_series, derived_series, label_major
 from backtester.interval import Interval
 from backtester.run.flow import Flow
+from backtester.run.loading import read_bars
 from backtester.run.plan import Plan
 from backtester.schema import INDICATOR_STATE, indicators_schema
 
@@ -67,6 +69,23 @@ def indicate(
     return replace(
         held, values=held.values | computed.values, before=held.before | computed.before, state=computed.state
     )
+
+
+def warmed(plan: Plan) -> pa.Table | None:
+    """The state that continuous indicators begin the run with: that of the sessions of plan.warm_up, None without any.
+
+    StoreError if one of them is damaged: a value would not say that its past has a hole.
+    """
+    uses = [use for use in plan.indicators if use.is_chained]
+    state: pa.Table | None = None
+    for session in plan.warm_up:
+        bars, damaged = read_bars(plan, plan.entry(session.date), plan.universe(session.date))
+        if damaged:
+            raise StoreError(f"{session.date}, a session of the warm-up: {damaged[0][0]}: {damaged[0][1]}")
+        done = run_pass(bars, session, interval=plan.source, derived=plan.derived, hours=plan.config.run.hours)
+        flow = Flow(session.date.isoformat())
+        state = indicate(plan, begin(plan, done, session), session, flow, uses=uses, state=state).state
+    return state
 
 
 def indicators_table(plan: Plan, held: Indicated, more: dict[str, Float64]) -> pa.Table:
@@ -121,8 +140,8 @@ def bars_a_year(calendar: Calendar, day: date, interval: Interval) -> float:
 
 def _with_dictionaries(state: pa.Table | None) -> pa.Table | None:
     """A carry's words as codes again: it holds them as text, whatever file or table it comes from."""
-    if state is None:
-        return None
+    if state is None or pa.types.is_dictionary(state.schema.field("key").type):
+        return state
     words = {name: state.column(name).combine_chunks().dictionary_encode() for name in ("symbol", "key")}
     return pa.Table.from_arrays(
         [words["symbol"], words["key"], state.column("values").combine_chunks()], schema=INDICATOR_STATE

@@ -108,6 +108,13 @@ class Plan:
         """The sessions of its history, oldest first."""
         return self.calendar.trailing(session, self.config.history.trailing_sessions)
 
+    @cached_property
+    def warm_up(self) -> list[Session]:
+        """The sessions that continuous indicators see before the run's first, oldest first."""
+        if not any(use.is_chained for use in self.indicators):
+            return []
+        return self.calendar.trailing(self.sessions[0].date, self.config.history.warm_up_sessions)
+
     def rows(self, session: date) -> int:
         """How many bars the session will read."""
         return _rows(self.entry(session), set(self.listed))
@@ -303,7 +310,8 @@ def _inputs(
         read = {session.date for session in calendar_reach(uses, known, run.start, run.end)} if uses else set()
         if interval == source:
             sessions = known.sessions(run.start, run.end)
-            before = known.trailing(sessions[0].date, config.history.trailing_sessions)
+            history = config.history
+            before = known.trailing(sessions[0].date, max(history.trailing_sessions, history.warm_up_sessions))
             read |= {session.date for session in [*before, *sessions]}
         for day in sorted(read):
             entry = store.entry(run.exchange, interval, day)

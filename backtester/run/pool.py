@@ -19,6 +19,7 @@ from backtester.data.run_dir import RunDir
 from backtester.errors import UsageError
 from backtester.kernels import jit
 from backtester.run.commit import Carry, Done, carried, commit, committed_carry
+from backtester.run.indicating import warmed
 from backtester.run.loading import Loaded, Loader
 from backtester.run.manifest import finish
 from backtester.run.plan import Plan
@@ -80,8 +81,9 @@ def run_plan(
     with owned(run_dir.root, "run"):
         committed = _committed(run_dir, resume=resume, tell=tell)
         write_whole(run_dir.config_path, resolved_toml(plan.config).encode(), sync=False)
-        todo, carry = _to_do(plan, run_dir, committed)
+        todo = _to_do(plan, committed)
         _choose_kernels(plan, todo, tell)
+        carry = _carry(plan, run_dir, todo)
         bars = computed = 0
         for done in _computed(plan, todo, run_dir, workers=workers, carry=carry):
             run_dir.log(done.lines)
@@ -117,18 +119,25 @@ def _committed(run_dir: RunDir, *, resume: bool, tell: Callable[[str], None]) ->
     return whole
 
 
-def _to_do(plan: Plan, run_dir: RunDir, committed: set[str]) -> tuple[list[Session], Carry]:
-    """The sessions to compute, in order, and what the first of them takes over.
+def _to_do(plan: Plan, committed: set[str]) -> list[Session]:
+    """The sessions to compute, in order.
 
     In a chained run every session from the first hole on, since what is committed after it was computed from what is
     gone.
     """
     todo = [session for session in plan.sessions if session.date.isoformat() not in committed]
+    return plan.sessions[plan.sessions.index(todo[0]) :] if plan.is_chained and todo else todo
+
+
+def _carry(plan: Plan, run_dir: RunDir, todo: list[Session]) -> Carry:
+    """What the first session to compute takes over: of the session before it, or of the warm-up before the run."""
     if not plan.is_chained or not todo:
-        return todo, {}
+        return {}
     first = plan.sessions.index(todo[0])
-    before = plan.sessions[first - 1].date.isoformat() if first else None
-    return plan.sessions[first:], {} if before is None else committed_carry(run_dir, before)
+    if first:
+        return committed_carry(run_dir, plan.sessions[first - 1].date.isoformat())
+    state = warmed(plan)
+    return carried({} if state is None else {"indicator_state": state})
 
 
 def _choose_kernels(plan: Plan, todo: list[Session], tell: Callable[[str], None]) -> None:

@@ -85,7 +85,7 @@ def rows(run_dir, table, session):
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):
     store = tmp_path_factory.mktemp("sample") / "store"
-    invoked("sample", store, "--start", "2024-11-11", "--end", "2024-12-04", "--symbols", "3")
+    invoked("sample", store, "--start", "2024-10-28", "--end", "2024-12-04", "--symbols", "3")
     return store
 
 
@@ -192,9 +192,7 @@ def test_the_seeds_config_runs_on_simulated_sessions(tmp_path, sample):
     assert verify(RunDir(where)).ok
     assert len(raw["indicators"]) == 20
     assert len({section["name"] for section in raw["historical_indicators"]}) == 6
-    # Daily bars of the run's own sessions only: two before this one, of the twenty that high_low asks for.
-    empty = [key for key in found.columns if not found[key].count()]
-    assert empty == ["high_low_20_1d_high", "high_low_20_1d_low"]
+    assert [key for key in found.columns if not found[key].count()] == []
     assert past["value"].null_count() == 0
 
 
@@ -259,6 +257,23 @@ def test_a_run_is_the_same_bytes_whole_resumed_and_by_any_number_of_workers(tmp_
     assert resumed == halves
     assert tree(resumed) == tree(whole)
     assert verify(RunDir(whole)).ok
+
+
+def test_a_warmed_run_goes_on_as_the_longer_one_would(tmp_path, sample):
+    late = written(tmp_path / "late.json", indicators=CONTINUOUS, tables=["indicators"], start="2024-12-02")
+    raw = json.loads(late.read_text())
+    late.write_text(json.dumps(raw | {"history": {"warm_up_sessions": 4}}))
+    early = written(tmp_path / "early.json", indicators=CONTINUOUS, tables=["indicators"], start="2024-11-25")
+    warm, long = run(late, sample, tmp_path / "warm"), run(early, sample, tmp_path / "long")
+    plan = plans.from_file(late, Store(sample))
+
+    for session in ("2024-12-02", "2024-12-04"):
+        own, other = (RunDir(each).record(session)["tables"] for each in (warm, long))
+        assert own["indicators"] == other["indicators"]
+        assert own["indicator_state"] == other["indicator_state"]
+    first = rows(warm, "indicators", "2024-12-02")
+    assert first.filter(pl.col("interval") == "1m")["sma_7_lag1"].null_count() == 0
+    assert min(plan.inputs) == "2024-11-25"
 
 
 def poisoned(store, target, after, how):
