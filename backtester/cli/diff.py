@@ -40,7 +40,7 @@ def command(run_a: Path, run_b: Path, as_json: bool) -> None:
 
 def _line(fill: dict[str, object]) -> str:
     side = "buy" if fill["side"] == 1 else "sell"
-    at = str(fill["at"]).replace("+00:00", "Z")
+    at = str(fill["filled_at"]).replace("+00:00", "Z")
     return (
         f"{at} {fill['symbol']} {side} {fill['quantity']:g} at {fill['price']:.10g} "
         f"({fill['rule']}, reference {fill['reference_price']:.10g}, commission {fill['commission']:.6g})"

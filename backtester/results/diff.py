@@ -9,7 +9,7 @@ from backtester.data.run_dir import RunDir
 from backtester.results.ledger_rows import Row, every_row, settings_of
 
 # What makes a fill the same, in the order in which one difference explains those after it.
-COMPARED = ("symbol", "timestamp", "at", "side", "rule", "reference_price", "price", "quantity", "commission")
+COMPARED = ("symbol", "timestamp", "filled_at", "side", "rule", "reference_price", "price", "quantity", "commission")
 # Which settings can move a column while those before it in COMPARED are the same.
 MOVED_BY = {
     "rule": ("fill_bar", "market_price", "intrabar", "arm", "exits_first", "limit_", "stop_", "trail_", "end"),

@@ -89,7 +89,7 @@ def explain_fill(run: RunDir, number: int) -> Told:
     execution = settings_of(run).get("execution", {})
     sections = {
         "fill": {
-            **{name: fill[name] for name in ("symbol", "session", "timestamp", "at")},
+            **{name: fill[name] for name in ("symbol", "session", "timestamp", "filled_at")},
             "side": _side(fill["side"]),
             "quantity": fill["quantity"],
             "trade_id": fill["trade_id"],
@@ -172,12 +172,16 @@ def _order(order: Row) -> Row:
 
 
 def _event(event: Row) -> Row:
-    kept = {name: event[name] for name in ("event", "timestamp", "at", "quantity", "price") if event[name] is not None}
+    kept = {
+        name: event[name]
+        for name in ("event", "timestamp", "happened_at", "quantity", "price")
+        if event[name] is not None
+    }
     return kept | ({"reason": event["reason"]} if event["reason"] is not None else {})
 
 
 def _short_fill(fill: Row) -> Row:
-    names = ("timestamp", "at", "quantity", "price", "commission", "realized_pnl", "position_after", "rule")
+    names = ("timestamp", "filled_at", "quantity", "price", "commission", "realized_pnl", "position_after", "rule")
     return {"side": _side(fill["side"])} | {name: fill[name] for name in names}
 
 

@@ -91,14 +91,14 @@ def test_what_is_not_there_is_said(run, tmp_path):
     with pytest.raises(UsageError, match=r"was not refused; those that were: \d"):
         explain.explain_reject(run, rows_of(run, "order_events", event="filled")[0]["order_id"])
     with pytest.raises(UsageError, match="it has no fills"):
-        explain.explain_fill(write_run(tmp_path / "none", []), 0)
+        explain.explain_fill(write_run(tmp_path / "none", [], finished=False), 0)
 
 
 CAUSES = {
     "slippage_bps": ({"slippage_bps": 3.0}, "price"),
     "commission": ({"slippage_bps": 2.0, "commission": {"model": "ib_fixed", "minimum": 2.0}}, "commission"),
     "size_amount": ({"slippage_bps": 2.0, "size_amount": 0.03}, "quantity"),
-    "market_price": ({"slippage_bps": 2.0, "market_price": "close"}, "at"),
+    "market_price": ({"slippage_bps": 2.0, "market_price": "close"}, "filled_at"),
 }
 
 
