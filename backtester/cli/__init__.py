@@ -13,6 +13,7 @@ from backtester.errors import BacktestError
 
 # command -> (module under backtester.cli, the line shown by --help)
 COMMANDS = {
+    "init": ("init", "Write a project that runs: config, strategy, simulated bars."),
     "sample": ("sample", "Write simulated sessions into a store."),
     "import": ("importing", "Bring vendor files into a store."),
     "data": ("data", "Show and check what a store holds."),
