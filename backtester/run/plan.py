@@ -31,7 +31,7 @@ from backtester.features.trailing import calendar_reach
 from backtester.features.trailing_catalog import DAY
 from backtester.interval import Interval
 from backtester.kernels.state import Rules
-from backtester.run.uses import historical_uses, problems_of, session_uses, with_declared
+from backtester.run.uses import foreign_digests, historical_uses, problems_of, session_uses, with_declared
 from backtester.schema import STREAMS
 from backtester.strategy import loading as strategies
 
@@ -143,12 +143,13 @@ def from_file(path: Path, store: Store, *, overrides: dict[str, Any] | None = No
 
     overrides  values of [run] given on the command line
     """
+    strategies.forget()
     config = settings.load(
         path,
         exchanges=calendar.exchanges(),
         overrides=overrides,
         strategy_problems=functools.partial(strategies.problems_of, folder=path.parent),
-        indicator_problems=problems_of,
+        indicator_problems=functools.partial(problems_of, folder=path.parent),
     )
     return from_config(config, store, folder=path.parent)
 
@@ -161,7 +162,7 @@ def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
     strategy = None
     if config.strategy is not None:
         strategy = strategies.load(config.strategy.use, config.strategy.params, folder=folder)
-        config = with_declared(config, strategy)
+        config = with_declared(config, strategy, folder=folder)
     run = config.run
     known = calendar.load(run.exchange)
     sessions = known.sessions(run.start, run.end)
@@ -175,10 +176,11 @@ def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
     unknown = sorted((wanted or set()) - set(listed))
     if not listed:
         raise InputError(_nothing_stored(store, config, source, unknown))
-    indicators = session_uses(config)
+    indicators = session_uses(config, folder=folder)
     read = {Interval.parse(use.interval) for use in indicators}
     derived = sorted({config.interval, *config.derived, *read} - {source})
     historical = _historical(store, known, config, source, listed)
+    _require_filled(config, indicators, historical)
     inputs = _inputs(store, known, config, source, listed, historical)
     plan = Plan(
         config=config,
@@ -194,7 +196,7 @@ def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
         reach=calendar_reach(historical, known, run.start, run.end) if historical else sessions,
         inputs=inputs,
         strategy=strategy,
-        run_id=_run_id(config, inputs, listed, strategy),
+        run_id=_run_id(config, inputs, listed, strategy, foreign_digests(indicators, folder=folder)),
     )
     if strategy is not None:
         _ = plan.rules  # refused here, before anything is written
@@ -291,6 +293,18 @@ def _historical(
     return uses
 
 
+def _require_filled(config: Config, indicators: list[catalog.Use], historical: list[trailing_catalog.Use]) -> None:
+    """ConfigError for a table that is asked for and that no indicator fills."""
+    profiles = [use for use in historical if use.is_profile]
+    fills = {
+        "indicators": (indicators or profiles, "[[indicators]]"),
+        "historical_profiles": (profiles, 'a profile, such as [[historical_indicators]] with name = "volume_profile"'),
+    }
+    for table, (filled, remedy) in fills.items():
+        if table in config.run.tables and not filled:
+            raise ConfigError(f"run.tables asks for {table}, which nothing fills; add {remedy}, or leave it out")
+
+
 def _inputs(
     store: Store,
     known: Calendar,
@@ -321,7 +335,13 @@ def _inputs(
     return digests
 
 
-def _run_id(config: Config, inputs: dict[str, str], listed: dict[str, date], strategy: strategies.Loaded | None) -> str:
+def _run_id(
+    config: Config,
+    inputs: dict[str, str],
+    listed: dict[str, date],
+    strategy: strategies.Loaded | None,
+    foreign: dict[str, str],
+) -> str:
     question = {
         "config": config.model_dump(mode="json"),
         "inputs": inputs,
@@ -329,6 +349,7 @@ def _run_id(config: Config, inputs: dict[str, str], listed: dict[str, date], str
         "code": code_digest(),
         "versions": versions(),
         **({} if strategy is None else {"strategy": strategy.digest}),
+        **({"foreign": foreign} if foreign else {}),
     }
     return sha256(canonical_json(question))[:16]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from backtester.config import Config
@@ -10,14 +12,17 @@ from backtester.errors import ConfigError, StrategyError
 from backtester.features import catalog, trailing_catalog
 from backtester.features.catalog import Indicator
 from backtester.interval import Interval
-from backtester.strategy.loading import Loaded, where_raised
+from backtester.strategy.loading import Loaded, import_beside, where_raised
 
 
-def problems_of(raw: dict[str, Any]) -> list[str]:
-    """What is wrong with the indicators of a config as read, a line each, beginning with its key."""
+def problems_of(raw: dict[str, Any], *, folder: Path = Path()) -> list[str]:
+    """What is wrong with the indicators of a config as read, a line each, beginning with its key.
+
+    folder  where the modules of a user's own indicators are looked for first
+    """
     run_interval = _run_interval(raw)
     sections = _sections(raw, "indicators")
-    uses, problems = catalog.uses_of(sections, run_interval=str(run_interval), find=_find)
+    uses, problems = catalog.uses_of(sections, run_interval=str(run_interval), find=_finder(folder))
     problems += _interval_problems(sections, run_interval)
     past, wrong = trailing_catalog.historical_uses(
         _sections(raw, "historical_indicators"), run_interval=run_interval, source=run_interval, has_daily=False
@@ -32,7 +37,7 @@ def problems_of(raw: dict[str, Any]) -> list[str]:
     return problems
 
 
-def with_declared(config: Config, strategy: Loaded) -> Config:
+def with_declared(config: Config, strategy: Loaded, *, folder: Path) -> Config:
     """The config with the indicators its strategy declares; one that the config lists word for word is one.
 
     So that the config as resolved, which lists them, means the same run.
@@ -42,7 +47,7 @@ def with_declared(config: Config, strategy: Loaded) -> Config:
     for name, listed in lists.items():
         raw[name] = declared = _declared(strategy, name)
         lists[name] = [*listed, *(section for section in declared if section not in listed)]
-    problems = problems_of(raw)
+    problems = problems_of(raw, folder=folder)
     if problems:
         raise StrategyError(f"strategy {strategy.use} declares what cannot be: " + "; ".join(problems))
     return config.model_copy(update=lists)
@@ -61,9 +66,10 @@ def _declared(strategy: Loaded, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def session_uses(config: Config) -> list[catalog.Use]:
+def session_uses(config: Config, *, folder: Path) -> list[catalog.Use]:
     """The session indicators, checked."""
-    uses, problems = catalog.uses_of(list(config.indicators), run_interval=str(config.interval), find=_find)
+    find = _finder(folder)
+    uses, problems = catalog.uses_of(list(config.indicators), run_interval=str(config.interval), find=find)
     _require_none(problems)
     return uses
 
@@ -77,11 +83,32 @@ def historical_uses(config: Config, *, source: Interval, has_daily: bool) -> lis
     return uses
 
 
-def _find(name: str) -> Indicator:
-    # Imported late: it brings in Polars, which an indicator of the catalog has no use for.
-    from backtester.features.foreign import find
+def foreign_digests(uses: list[catalog.Use], *, folder: Path) -> dict[str, str]:
+    """What indicators that are not of the catalog depend on: their modules' digests, and the libraries' versions."""
+    found: dict[str, str] = {}
+    names = [use.name for use in uses if use.name not in catalog.indicators()]
+    for name in names:
+        library = "talib" if name.lower().startswith("talib.") else "polars"
+        found[library] = importlib.metadata.version("ta-lib" if library == "talib" else library)
+        if library == "polars":
+            found |= import_beside(name.partition(":")[0], folder)
+    return found
 
-    return find(name)
+
+def _finder(folder: Path) -> Callable[[str], Indicator]:
+    def find(name: str) -> Indicator:
+        # Imported late: it brings in Polars, which an indicator of the catalog has no use for.
+        from backtester.features import foreign
+
+        module, colon, _ = name.partition(":")
+        if module and colon and not name.lower().startswith("talib."):
+            try:
+                import_beside(module, folder)
+            except StrategyError as error:
+                raise ValueError(str(error)) from error
+        return foreign.find(name)
+
+    return find
 
 
 def _require_none(problems: list[str]) -> None:

@@ -75,6 +75,30 @@ def where_raised(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}{at}"
 
 
+def forget() -> None:
+    """Read the modules of config folders anew from here on."""
+    for name in _Modules.names:
+        sys.modules.pop(name, None)
+    _Modules.names.clear()
+
+
+def import_beside(module: str, folder: Path) -> dict[str, str]:
+    """Import a module as a strategy's is, beside those already imported, and digest what lies in the folder.
+
+    It stays importable by name until the modules are forgotten.
+    """
+    held = set(_Modules.names)
+    if module not in held:
+        _Modules.names.clear()
+        try:
+            _imported(module, folder)
+        finally:
+            _Modules.names.update(held)
+    root = folder.resolve()
+    own = {name: Path(str(each.__file__)) for name, each in list(sys.modules.items()) if _lies_in(each, root)}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in own.items()}
+
+
 class _Modules:
     """The modules imported for strategies in this process, so that another folder's of the same name can follow."""
 

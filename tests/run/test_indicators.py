@@ -402,6 +402,33 @@ def test_every_error_of_every_indicator_is_told_at_once(tmp_path):
         assert words in text
 
 
+def test_a_users_own_indicator_lies_beside_the_config_and_is_part_of_the_question(tmp_path, sample):
+    module = tmp_path / "my_indicators.py"
+    module.write_text("import polars as pl\n\nspread = pl.col('high') - pl.col('low')\n")
+    path = written(tmp_path / "c.json", indicators=[{"name": "my_indicators:spread"}], tables=["indicators"])
+    first = run(path, sample, tmp_path)
+    found = rows(first, "indicators", "2024-12-02")
+    module.write_text("import polars as pl\n\nspread = 2.0 * (pl.col('high') - pl.col('low'))\n")
+    second = run(path, sample, tmp_path)
+
+    assert first.name != second.name
+    assert found["my_indicators_spread"].null_count() == 0
+    assert (2.0 * found["my_indicators_spread"]).equals(
+        rows(second, "indicators", "2024-12-02")["my_indicators_spread"]
+    )
+    assert problems_of({"indicators": [{"name": "my_indicators:spred"}]}, folder=tmp_path) == [
+        "indicators[0].name is 'my_indicators:spred'; spred does not exist; did you mean spread?"
+    ]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_that_nothing_fills_is_refused(tmp_path, sample, table):
+    path = written(tmp_path / "c.json", historical=[{"name": "avg_volume", "sessions": 3}], tables=[table])
+
+    with pytest.raises(ConfigError, match=f"run.tables asks for {table}, which nothing fills"):
+        plans.from_file(path, Store(sample))
+
+
 def test_relative_volume_is_the_volume_so_far_over_the_usual(tmp_path, sample):
     past = [{"name": "cumulative_volume", "sessions": 3}]
     path = written(tmp_path / "c.json", historical=past, tables=["indicators", "historical_profiles", "running"])
