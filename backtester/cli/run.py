@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import time
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 @click.option("--start", metavar="DATE", help="Replaces run.start.")
 @click.option("--end", metavar="DATE", help="Replaces run.end.")
 @click.option("--symbols", metavar="A,B,...", help='Replaces run.symbols; "*" takes every symbol of the store.')
+@click.option(
+    "--mode",
+    type=click.Choice(["vector", "replay"]),
+    default="vector",
+    show_default=True,
+    help="Row by row gives the same bytes; event strategies know no other way.",
+)
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Sessions at a time.")
 @click.option("--resume", is_flag=True, help="Finish a run that was interrupted.")
 @click.option("--dry-run", is_flag=True, help="Say what would be read, and write nothing.")
@@ -34,6 +42,7 @@ def command(
     start: str | None,
     end: str | None,
     symbols: str | None,
+    mode: str,
     workers: int,
     resume: bool,
     dry_run: bool,
@@ -56,6 +65,7 @@ def command(
     from backtester.run import plan as plans
 
     plan = plans.from_file(config_path, Store(store), overrides=overrides)
+    plan = dataclasses.replace(plan, is_replayed=mode == "replay")
     if dry_run:
         _print_estimate(plan, as_json=as_json)
         return

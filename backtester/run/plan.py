@@ -64,6 +64,7 @@ class Plan:
     inputs: dict[str, str]  # session -> digest of the bars it reads, those it looks back on included
     strategy: strategies.Loaded | None
     run_id: str
+    is_replayed: bool = False  # row by row; the same bytes, so that it is no part of run_id
     _known: dict[int, _Listings] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property

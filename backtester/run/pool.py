@@ -123,9 +123,11 @@ def _to_do(plan: Plan, committed: set[str]) -> list[Session]:
     """The sessions to compute, in order.
 
     In a chained run every session from the first hole on, since what is committed after it was computed from what is
-    gone.
+    gone. With an event strategy all of them: what it remembers is in no table.
     """
     todo = [session for session in plan.sessions if session.date.isoformat() not in committed]
+    if todo and plan.strategy is not None and plan.strategy.kind == "event":
+        return plan.sessions
     return plan.sessions[plan.sessions.index(todo[0]) :] if plan.is_chained and todo else todo
 
 

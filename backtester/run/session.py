@@ -17,7 +17,7 @@ from backtester.features.intraday import Pass, derived_table, gaps_table, run_pa
 from backtester.features.rows import rows_of
 from backtester.features.trailing_rows import on_rows, ratios
 from backtester.features.trailing_tables import historical_table, profile_table
-from backtester.run import indicating, trading
+from backtester.run import indicating, replaying, trading
 from backtester.run.commit import Carry, Completed
 from backtester.run.flow import Flow
 from backtester.run.indicating import Indicated
@@ -74,8 +74,13 @@ def complete(plan: Plan, prepared: Prepared, carry: Carry) -> Completed:
         columns = indicated.on_rows(plan)
         if prepared.loaded.past is not None:
             columns |= on_rows(prepared.loaded.past, rows, _places(plan, session))
-        decided = trading.decide(plan.strategy, rows, columns, flow)
-        tables |= decided.tables | trading.trade(plan, decided, carry, flow)
+        if plan.strategy.kind == "event":
+            tables |= replaying.tell(
+                plan, plan.strategy, replaying.Seen(prepared.done, rows, columns, tables), carry, flow
+            )
+        else:
+            decided = trading.decide(plan.strategy, rows, columns, flow)
+            tables |= decided.tables | trading.trade(plan, decided, carry, flow)
     with flow.step("5.SUMMARY") as step:
         step.rows = prepared.processed
         grid = prepared.done.grid.grid

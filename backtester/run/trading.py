@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+import itertools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from backtester.arrays import Float64, Int32, Requests, UInt8, frozen
 from backtester.config import Config
+from backtester.data.calendar import Session
 from backtester.execution.carry import state_of, tables_of
 from backtester.execution.clock import clock_of, market_of, session_labels
-from backtester.execution.simulate import simulate
+from backtester.execution.simulate import Ledger
 from backtester.execution.tables import ledger_tables
 from backtester.features.rows import Rows
 from backtester.kernels import codes
 from backtester.kernels import state as layout
 from backtester.run.commit import Carry
-from backtester.run.flow import Flow
+from backtester.run.flow import Flow, Step
 from backtester.run.plan import Plan
 from backtester.strategy import columns
 from backtester.strategy.loading import Loaded
@@ -46,33 +48,53 @@ def decide(strategy: Loaded, rows: Rows, indicators: Mapping[str, Float64], flow
 def trade(plan: Plan, decided: Decided, carry: Carry, flow: Flow) -> dict[str, pa.Table]:
     """Step 5.6: the ledger over the session; its tables, those that it hands to the next session among them."""
     with flow.step("5.6") as step:
-        rows, config, symbols = decided.rows, plan.config, plan.symbols
-        place = plan.sessions.index(rows.session)
-        is_last = place == len(plan.sessions) - 1
-        labels = session_labels(
-            rows.session, rows.grid.labels, rows.grid.grid, step=config.interval.us, rows=len(rows.label)
-        )
-        before = plan.sessions[place - 1].date if place else None
-        # The rows lie one after the other here, those outside the run's hours left out.
-        bounds = np.searchsorted(rows.label, np.arange(len(rows.grid.labels) + 1)).astype(np.int64)
-        clock = clock_of([labels], before=before, flat_by_us=config.limits.flat_by_us)._replace(
-            known_at=frozen(rows.label_known_at), starts=frozen(bounds[:-1]), ends=frozen(bounds[1:])
-        )
-        code = _codes(rows.symbols, symbols)
-        market = market_of(rows.bars, code[rows.codes], flags_of(rows, config))
-        done = simulate(
-            clock,
-            market,
-            decided.requests._replace(symbol=frozen(code[decided.requests.symbol])),
-            rules=plan.rules,
-            state=state_of(carry, symbols, config.execution.capital),
-            is_last=is_last,
-        )
-        tables = ledger_tables(done, symbols, is_last=is_last)
-        tables |= tables_of(done.state, symbols, fifo=config.execution.lots == "fifo")
-        step.rows = tables["fills"].num_rows
-        held = int(done.state.counters[layout.HELD])
-        step.detail = f"{step.rows} fills, equity {done.final_equity:,.2f}, {held} positions held"
+        code = codes_in_run(plan, decided.rows)
+        asked = decided.requests._replace(symbol=frozen(code[decided.requests.symbol]))
+        ledger = ledger_of(plan, decided.rows, carry, expected=len(asked.label))
+        if plan.is_replayed:
+            run_by_label(ledger, asked)
+        else:
+            ledger.run(asked)
+        return written(plan, ledger, decided.rows.session, step)
+
+
+def ledger_of(plan: Plan, rows: Rows, carry: Carry, *, expected: int = 0) -> Ledger:
+    """The ledger of a session, before its first label."""
+    config, symbols = plan.config, plan.symbols
+    place = plan.sessions.index(rows.session)
+    labels = session_labels(
+        rows.session, rows.grid.labels, rows.grid.grid, step=config.interval.us, rows=len(rows.label)
+    )
+    before = plan.sessions[place - 1].date if place else None
+    # The rows lie one after the other here, those outside the run's hours left out.
+    bounds = np.searchsorted(rows.label, np.arange(len(rows.grid.labels) + 1)).astype(np.int64)
+    clock = clock_of([labels], before=before, flat_by_us=config.limits.flat_by_us)._replace(
+        known_at=frozen(rows.label_known_at), starts=frozen(bounds[:-1]), ends=frozen(bounds[1:])
+    )
+    market = market_of(rows.bars, codes_in_run(plan, rows)[rows.codes], flags_of(rows, config))
+    state = state_of(carry, symbols, config.execution.capital)
+    is_last = place == len(plan.sessions) - 1
+    return Ledger(clock, market, rules=plan.rules, state=state, is_last=is_last, expected=expected)
+
+
+def run_by_label(ledger: Ledger, requests: Requests) -> None:
+    """Every label by itself, its requests handed over when it is decided: what a replay does with a frame of wishes."""
+    bounds = np.searchsorted(requests.label, np.arange(len(ledger.clock.timestamp) + 1)).tolist()
+    rows = len(requests.label)
+    for t, (low, high) in enumerate(itertools.pairwise(bounds)):
+        ledger.open_label(t)
+        columns: list[Any] = [frozen(np.broadcast_to(column, rows)[low:high]) for column in requests]
+        ledger.close_label(t, Requests(*columns))
+
+
+def written(plan: Plan, ledger: Ledger, session: Session, step: Step) -> dict[str, pa.Table]:
+    """What the ledger left of a session, as tables."""
+    done, symbols = ledger.done(), plan.symbols
+    tables = ledger_tables(done, symbols, is_last=session == plan.sessions[-1])
+    tables |= tables_of(done.state, symbols, fifo=plan.config.execution.lots == "fifo")
+    step.rows = tables["fills"].num_rows
+    held = int(done.state.counters[layout.HELD])
+    step.detail = f"{step.rows} fills, equity {done.final_equity:,.2f}, {held} positions held"
     return tables
 
 
@@ -88,7 +110,7 @@ def flags_of(rows: Rows, config: Config) -> UInt8:
     return flags
 
 
-def _codes(names: pa.StringArray, symbols: Sequence[str]) -> Int32:
+def codes_in_run(plan: Plan, rows: Rows) -> Int32:
     """The run's code of each of a session's symbols."""
-    place = {symbol: code for code, symbol in enumerate(symbols)}
-    return np.array([place[name] for name in names.to_pylist()], dtype=np.int32)
+    place = {symbol: code for code, symbol in enumerate(plan.symbols)}
+    return np.array([place[name] for name in rows.symbols.to_pylist()], dtype=np.int32)

@@ -115,6 +115,7 @@ class Desk:
         self._told = self._counters[layout.NEXT_FILL]  # fills the strategy knows of
         self._first_label = self._counters[layout.LABELS]
         self._may_ask = False
+        self.made: list[Requests] = []  # what was asked, label by label
         self.label = 0
         self.is_opened = False
         self.is_busy = self._watches()
@@ -187,6 +188,7 @@ class Desk:
         count = self.asked[0]
         if count:
             requests = self._requests(count)
+            self.made.append(requests)
             if self.is_opened:
                 self._books.close_label(self.label, requests)
             else:
@@ -259,10 +261,8 @@ class Desk:
 
     def _requests(self, count: int) -> Requests:
         """The label's requests as the ledger takes them: by rank, highest first, then symbol, then as asked."""
-        columns: list[Any] = [column[:count] for column in self._asked]
-        if count > 1:
-            order = np.lexsort((self._asked.symbol[:count], -self._asked.rank[:count]))
-            columns = [column[order] for column in columns]
+        order = np.lexsort((self._asked.symbol[:count], -self._asked.rank[:count])) if count > 1 else slice(0, count)
+        columns: list[Any] = [column[order].copy() for column in self._asked]
         return Requests(*(frozen(column) for column in columns))
 
 

@@ -19,7 +19,7 @@ from backtester.config.strict import Problem, nearest
 from backtester.errors import StrategyError
 
 # The method that tells which kind a strategy is.
-KINDS = {"signals": "columns", "step": "step"}
+KINDS = {"signals": "columns", "step": "step", "on_bar": "event"}
 PLAIN = (bool, int, float, str)
 INSTALLED = {"site-packages", "dist-packages"}
 
