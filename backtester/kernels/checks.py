@@ -32,7 +32,7 @@ from backtester.kernels.codes import (
     UNIT,
 )
 from backtester.kernels.flat import outlined, step
-from backtester.kernels.orders import find_row, opening_units
+from backtester.kernels.orders import find_row, is_closing_live, opening_units, refresh_mark
 from backtester.kernels.state import (
     ACCEPTED_AT,
     AMOUNT,
@@ -204,9 +204,14 @@ def limited(k: int, t: int, clock: Clock, market: Market, rules: Rules, state: S
         return OVER_POSITIONS
     if opening * mark > rules.max_per_trade * (1.0 + SLACK):
         return OVER_TRADE
-    after = abs(state.book[symbol, POSITION] + state.orders[k, SIDE] * quantity)
+    held = 0.0 if is_closing_live(symbol, k, state) else state.book[symbol, POSITION]
+    after = abs(held + state.orders[k, SIDE] * quantity)
     if after * mark > rules.max_per_symbol * (1.0 + SLACK):
         return OVER_SYMBOL
+    if rules.cash == 3 or rules.max_gross < math.inf or rules.max_buying_power < math.inf:
+        # A symbol that is not held is marked only when it is asked for.
+        for j in range(k):
+            refresh_mark(state.orders[j, SYMBOL], t, clock, market, state)
     if rules.max_gross < math.inf or rules.max_buying_power < math.inf:
         used = gross_now(state) + working_notional(k, rules, state) + opening * mark
         if rules.max_gross < math.inf and used > rules.max_gross * equity_now(state) * (1.0 + SLACK):

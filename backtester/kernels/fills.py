@@ -88,7 +88,7 @@ from backtester.kernels.state import (
     Rules,
     State,
 )
-from backtester.kernels.steps import affordable, fee, slipped, stop_inside, to_tick, whole_lots
+from backtester.kernels.steps import NEARLY, affordable, fee, slipped, stop_inside, to_tick, whole_lots
 from backtester.kernels.touching import AS_LIMIT, AS_MARKET, FORCED, INSIDE, OPEN, condition
 
 # A bit of orders[:, FRACTIONS] beside those of requests: it carries legs not made yet.
@@ -121,7 +121,7 @@ def volume_left(symbol: int, row: int, market: Market, rules: Rules, state: Stat
         state.facts[symbol, USED_LABEL] = state.counters[LABELS]
         state.book[symbol, USED] = 0.0
     left = whole_lots(rules.volume_frac * market.volume[row], rules.lot) - state.book[symbol, USED]
-    return left if left > 0.0 else 0.0
+    return left if left > NEARLY else 0.0
 
 
 @step
@@ -133,8 +133,8 @@ def turn(
     symbol, side = state.orders[k, SYMBOL], state.orders[k, SIDE]
     at = clock.timestamp[t] if where == OPEN else clock.known_at[t]
     signed = state.book[symbol, POSITION] * side
-    if math.isnan(state.amounts[k, FEE_RATE]):
-        is_maker = kind == AS_LIMIT and where != OPEN
+    if state.amounts[k, FILLED_UNITS] == 0.0:
+        is_maker = (state.orders[k, TYPE] == LIMIT or state.orders[k, ROUTE] == NOW_LIMIT) and where != OPEN
         state.amounts[k, FEE_RATE] = rules.maker_rate if is_maker else rules.taker_rate
         state.amounts[k, FEE_UNIT] = unit_fee(rules, state)
     if state.orders[k, SIZE_UNIT] == CLOSE:
@@ -155,10 +155,12 @@ def turn(
     if rules.volume_frac > 0.0 and where != FORCED:
         left = volume_left(symbol, row, market, rules, state)
         quantity = left if left < wanted else wanted
-    next_tick, is_over = 0.0, False
+    is_opening = signed >= 0.0 or (quantity if quantity > 0.0 else wanted) + signed > 0.0
+    price = final_price(reference, kind, where, side, is_opening, quantity, row, market, rules)
+    fills_rest, is_over = rules.volume_rest == 2, False
     while True:
         is_short = quantity < wanted
-        if quantity > 0.0 and not (is_short and state.orders[k, TIF] == FOK):
+        if quantity > 0.0 and not (is_short and state.orders[k, TIF] == FOK and not fills_rest):
             is_over = fill(
                 k,
                 row,
@@ -166,11 +168,11 @@ def turn(
                 at,
                 where,
                 reference,
+                price,
                 rule,
                 kind,
                 quantity,
                 wanted,
-                next_tick,
                 clock,
                 market,
                 rules,
@@ -179,9 +181,9 @@ def turn(
             )
         if is_over or not is_short:
             return
-        if rules.volume_rest != 2 or next_tick > 0.0 or state.orders[k, TIF] == FOK:
+        if not fills_rest:
             break
-        next_tick, rule = rules.tick, AT_REMAINDER
+        fills_rest, rule, price = False, AT_REMAINDER, price + side * rules.tick
         wanted = wanted - quantity
         quantity = wanted
     if rules.volume_rest == 1 and state.orders[k, TIF] != FOK:
@@ -194,15 +196,16 @@ def turn(
 
 @step
 def fill(
-    k: int, row: int, t: int, at: int, where: int, reference: float, rule: int, kind: int, quantity: float,
-    wanted: float, next_tick: float, clock: Clock, market: Market, rules: Rules, state: State, log: Log,
+    k: int, row: int, t: int, at: int, where: int, reference: float, price: float, rule: int, kind: int,
+    quantity: float, wanted: float, clock: Clock, market: Market, rules: Rules, state: State, log: Log,
 ) -> bool:  # fmt: skip
     """Fill `quantity` as far as limit and cash allow; True if the order has ended, or waits for a better bar."""
     symbol, side = state.orders[k, SYMBOL], state.orders[k, SIDE]
     signed = state.book[symbol, POSITION] * side
     opening = quantity if signed >= 0.0 else max(quantity + signed, 0.0)
-    price = final_price(reference, kind, where, side, opening > 0.0, quantity, row, market, rules) + side * next_tick
     if kind == AS_LIMIT and rules.limit_guard != 0 and side * (price - state.amounts[k, LIMIT_PRICE]) > 0.0:
+        if state.orders[k, TYPE] != LIMIT:
+            state.orders[k, ROUTE] = NOW_LIMIT
         return True
     filled, value, charged = state.amounts[k, FILLED_UNITS], state.amounts[k, FILLED_VALUE], state.amounts[k, CHARGED]
     rate, per_unit = state.amounts[k, FEE_RATE], state.amounts[k, FEE_UNIT]
@@ -235,8 +238,9 @@ def fill(
     if rule == AT_MARKET_MID:
         worst = market.high[row] if side > 0 else market.low[row]
         best = market.low[row] if side > 0 else market.high[row]
-        is_ambiguous = 1
-    elif where == INSIDE and state.orders[k, FRACTIONS] & HAS_LEGS:
+        is_ambiguous = 1 if worst != best else 0
+        worst, best = (worst, best) if worst != best else (price, price)
+    elif where == INSIDE and state.orders[k, FRACTIONS] & HAS_LEGS and quantity + signed > 0.0:
         worst = worst_entry(k, row, price, market, rules, state)
         is_ambiguous = 1 if worst != price else 0
     elif where == INSIDE and state.orders[k, LEG_OF] >= 0 and state.counters[LEGS] > 1:
@@ -257,6 +261,7 @@ def worst_entry(k: int, row: int, price: float, market: Market, rules: Rules, st
     if math.isnan(state.amounts[k, LEG_STOP]):
         return price
     stop = leg_price(price, state.amounts[k, LEG_STOP], -side, state.orders[k, FRACTIONS] & STOP_LOSS_FRAC)
+    stop = to_tick(stop, -side, rules) if rules.round_orders != 0 else stop
     extreme = -market.low[row] if side > 0 else market.high[row]
     return price + side * abs(price - stop) if stop_inside(rules.stop_touch, -side * stop, extreme) else price
 
@@ -267,7 +272,7 @@ def other_legs(
 ) -> tuple[float, float, int]:
     """The worst and the best price of a leg filled inside a bar and of those that could have filled in its place."""
     symbol, side = state.orders[k, SYMBOL], state.orders[k, SIDE]
-    worst, best, is_ambiguous = price, price, 0
+    worst, best = price, price
     for j in range(state.counters[LIVE]):
         if j == k or state.orders[j, ORDER_ID] == GONE or state.orders[j, SYMBOL] != symbol:
             continue
@@ -279,8 +284,7 @@ def other_legs(
             other = final_price(reference, kind, where, side, False, quantity, row, market, rules)
             worst = other if side * (other - worst) > 0.0 else worst
             best = other if side * (other - best) < 0.0 else best
-            is_ambiguous = 1
-    return worst, best, is_ambiguous
+    return worst, best, 1 if worst != best else 0
 
 
 @step

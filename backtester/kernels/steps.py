@@ -210,7 +210,7 @@ def affordable(
             each = each + rules.sell_per_unit + rules.sell_rate * price
         left = (budget - fixed) / each
         return whole_lots(left, rules.lot) if left > 0.0 else 0.0
-    low, high = 0.0, most if rules.lot == 0.0 else math.floor(most / rules.lot + NEARLY)
+    low, high = 0.0, most if rules.lot == 0.0 else math.floor(most / rules.lot + NEARLY) + 1.0
     unit = 1.0 if rules.lot == 0.0 else rules.lot
     slack = budget + NEARLY * price * rules.lot
     for _ in range(200):

@@ -73,10 +73,11 @@ def _target(book, request):
     if book.targets.get(symbol) == asked:
         return
     book.targets[symbol] = asked
-    if symbol not in book.mark:
+    if symbol not in book.mark and (request.amount or request.unit != "units"):
         submit(book, request, role="target", side=1, unit=request.unit, amount=request.amount)
         return
-    held, wanted = book.held(symbol), size_by(book, request.unit, request.amount, book.mark[symbol])
+    mark = book.mark.get(symbol, Fraction(1))
+    held, wanted = book.held(symbol), size_by(book, request.unit, request.amount, mark)
     working = book.working(symbol)
     if wanted == held + sum((o.side * remainder(book, o) for o in working), Fraction(0)):
         return
@@ -171,7 +172,7 @@ def refusal(book, order):
     absent = any(getattr(order, name) is None for name in READS.get(order.type, ()))
     if order.symbol not in book.mark or absent or not book.priced_well(order):
         return "price"
-    if order.quantity == 0:
+    if order.quantity is not None and order.quantity <= 0:
         return "quantity"
     opening = opens(book, order)
     if opening == 0:

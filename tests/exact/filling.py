@@ -91,7 +91,8 @@ def room_of(book, order, bar):
     if bar is None or rules.volume_frac == 0:
         return None
     cap = money.rounded(rules.volume_frac * bar.volume, rules.lot)
-    return max(cap - book.used.get(order.symbol, 0), 0)
+    room = cap - book.used.get(order.symbol, 0)
+    return room if room > NEARLY else 0
 
 
 def size_now(book, order, reference, bar):
@@ -102,7 +103,7 @@ def size_now(book, order, reference, bar):
     price = money.costly_price(book.rules, reference, order.side, kind=kind_of(order), opens=opens, bar=bar)
     by_cash = order.unit == "cash_frac"
     order.quantity = size_by_cash(book, order, price) if by_cash else size_by(book, order.unit, order.amount, price)
-    if order.quantity == 0:
+    if order.quantity <= 0:
         book.drop(order, "quantity", "rejected")
         return False
     return True
@@ -139,12 +140,13 @@ def _fill(book, order, quantity, price, reference, rule, bar, at_open, inside):
     if rules.limit_guard and order.limit is not None and price * order.side > order.limit * order.side:
         return False
     allowed = allowed_by_cash(book, order, quantity, price)
+    if allowed < quantity and order.tif == "fok":
+        return False
     if allowed == 0:
         book.drop(order, "cash", "rejected" if order.filled == 0 else "cancelled")
         return False
-    if allowed < quantity and order.tif == "fok":
-        return False
     spread = doubt(book, order, allowed, price, rule, bar, inside)
+    spread = (None, None) if spread[0] == spread[1] else spread
     book.used[order.symbol] = book.used.get(order.symbol, 0) + allowed
     book.apply(order, allowed, price, reference=reference, rule=rule, bar=bar, at_open=at_open, spread=spread)
     if allowed < quantity:

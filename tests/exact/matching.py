@@ -17,7 +17,7 @@ def match(book):
     for order in book.live():
         waited, fresh = book.label - order.label, order.type == "market" and not order.was_stop
         if order.symbol not in label.bars:
-            if fresh and rules.missing_bar == "cancel" and waited == 1:
+            if fresh and rules.missing_bar == "cancel" and waited == 1 and order.bars_met == 0:
                 book.drop(order, "missing")
         elif fresh and order.bars_met == 0 and waited > rules.stale_after_bars > 0:
             book.drop(order, "stale", "rejected")
@@ -94,7 +94,7 @@ class _Round:
         """The queue knows no stages: an order's condition is asked once, of the whole bar."""
         armed = order in self.book.armed
         for stage in ("open", "inside", "close"):
-            if armed and stage != "inside":
+            if armed and stage == "open":
                 continue
             if order.status == "live" and order.id not in self.had_turn and self.belongs(order, stage):
                 self.turn(order, stage)
@@ -105,7 +105,8 @@ class _Round:
         if order.type in ("market", "market_on_open", "market_on_close"):
             self.market_turn(order, bar, stage)
             return
-        at_open, inside = stage == "open", stage == "inside" and not touch.touched(rules, order, bar, "open")
+        at_open = touch.touched(rules, order, bar, "open")
+        inside = stage == "inside" and not at_open
         marks = {"bar": bar, "at_open": at_open, "inside": inside}
         if order.type == "limit":
             reference = touch.limit_fill(rules, order, bar)

@@ -29,7 +29,7 @@ def to_tick(price, tick, *, up):
 def costly_price(rules, price, side, *, kind, opens, quantity=None, bar=None):
     """A reference price after slippage, spread and rounding; without a bar it is a close at a mark.
 
-    kind      market, stop or limit; quantity None leaves share_impact out
+    kind      market, stop or limit; without a quantity there is no share_impact
     """
     frees = (kind == "limit" and not rules.limit_slippage) or (kind == "stop" and not rules.stop_slippage)
     if not frees:
@@ -39,7 +39,7 @@ def costly_price(rules, price, side, *, kind, opens, quantity=None, bar=None):
             price *= 1 + side * rules.spread_bps / 20_000
         elif opens:
             price *= 1 + side * rules.spread_bps / 10_000
-        if bar is not None and quantity is not None:
+        if bar is not None and quantity:
             share = min(quantity / bar.volume, rules.share_cap) if bar.volume else rules.share_cap
             price *= 1 + side * rules.share_impact * share**2
     if rules.slip_within_bar and bar is not None:

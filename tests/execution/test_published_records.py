@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.execution.golden import SECTIONS, order
-from tests.execution.two_engines import MINUTE, Case, Day, exact
+from tests.execution.two_engines import MINUTE, Case, Day, exact, real
 
 ORACLES = Path(__file__).resolve().parents[3] / "shared" / "oracles"
 OPEN = 1_750_080_600_000_000
 
 pytestmark = pytest.mark.skipif(not ORACLES.is_dir(), reason="../shared/oracles is not here")
-ledgers = pytest.mark.parametrize("ledger", [exact], ids=["exact"])
+ledgers = pytest.mark.parametrize("ledger", [exact, real], ids=["exact", "ledger"])
 
 
 def published(name):

@@ -210,7 +210,7 @@ def exact_rules(case):
     if rate is not None:
         fees |= {"maker_rate": rate, "taker_rate": rate}
     fees["sell_cap"] = fees["sell_cap"] or None
-    fees["tiers"] = tuple((_number(bound), Fraction(per)) for bound, per in fees["tiers"])
+    fees["tiers"] = tuple((_number(bound), _number(per)) for bound, per in fees["tiers"])
     commission = types.Commission(**{name: _number(value) for name, value in fees.items()})
     limited = limits.model_dump()
     limited.pop("flat_by")
@@ -222,7 +222,8 @@ def exact_rules(case):
 
 
 def _number(value):
-    return Fraction(value) if isinstance(value, float) else value
+    # As written: 0.1 is a tenth, not the double nearest to it.
+    return Fraction(repr(float(value))) if isinstance(value, float) else value
 
 
 def exact_labels(case):
@@ -232,7 +233,7 @@ def exact_labels(case):
         for k, at in enumerate(day.labels):
             number = len(labels)
             bars = {
-                symbol: types.Bar(*map(Fraction, case.bars[number, symbol]))
+                symbol: types.Bar(*map(_number, case.bars[number, symbol]))
                 for symbol in range(case.symbols)
                 if (number, symbol) in case.bars
             }
@@ -277,7 +278,7 @@ def exact_requests(case):
             row.get("symbol", 0),
             row["kind"],
             unit,
-            Fraction(amount),
+            _number(amount),
             side,
             row.get("order_type", "market"),
             row.get("tif", "gtc"),
@@ -285,7 +286,7 @@ def exact_requests(case):
             legs=legs,
             until=row.get("until", types.FOREVER),
             group=row.get("group", -1) + 1,
-            rank=Fraction(row.get("rank", 0)),
+            rank=_number(row.get("rank", 0.0)),
             **plain,
         )
         asked.setdefault(row["label"], []).append(request)
@@ -295,4 +296,4 @@ def exact_requests(case):
 def _level(value):
     if value is None:
         return None
-    return (Fraction(value[0]), True) if isinstance(value, tuple) else (Fraction(value), False)
+    return (_number(value[0]), True) if isinstance(value, tuple) else (_number(value), False)
