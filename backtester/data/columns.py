@@ -12,13 +12,29 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from backtester.arrays import Bars, Bool, Int32, Int64, Scalar
+from backtester.arrays import Bars, Bool, Float64, Int32, Int64, Scalar
 from backtester.schema import INSTANT
 
 
 def view_of(array: pa.Array) -> npt.NDArray[Any]:
     """An array of numbers without nulls, not copied."""
     return np.from_dlpack(array)
+
+
+def floats_of(column: pa.ChunkedArray) -> Float64:
+    """A column of float64, NaN where it is null; not by fill_null, whose module takes a third of a second to import."""
+    parts = [_floats_of(chunk) for chunk in column.chunks]
+    return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0), *parts])
+
+
+def _floats_of(array: pa.Array) -> Float64:
+    if not array.null_count:
+        values: Float64 = view_of(array)
+        return values
+    validity, data = array.buffers()
+    rows = slice(array.offset, array.offset + len(array))
+    bits = np.unpackbits(np.frombuffer(validity, dtype=np.uint8), bitorder="little")[rows]
+    return np.where(bits == 1, np.frombuffer(data, dtype=np.float64)[rows], np.nan)
 
 
 def timestamps_of(table: pa.Table) -> Int64:
@@ -94,6 +110,22 @@ def dictionary_of(values: Sequence[str | None]) -> pa.DictionaryArray:
     position = {name: index for index, name in enumerate(names)}
     codes = np.array([0 if value is None else position[value] for value in values], dtype=np.int32)
     return dictionary(codes, text(names), null=np.array([value is None for value in values], dtype=np.bool_))
+
+
+def empty(schema: pa.Schema) -> pa.Table:
+    """A table without a row, one chunk a column; not by empty_table, which imports pandas."""
+    return pa.Table.from_arrays([_nothing(field.type) for field in schema], schema=schema)
+
+
+def _nothing(kind: pa.DataType) -> pa.Array:
+    if pa.types.is_dictionary(kind):
+        return dictionary(np.empty(0, dtype=np.int32), text([]))
+    if pa.types.is_string(kind):
+        return text([])
+    if pa.types.is_list(kind):
+        offsets = pa.py_buffer(np.zeros(1, dtype=np.int32))
+        return pa.Array.from_buffers(kind, 0, [None, offsets], children=[_nothing(kind.value_type)])
+    return pa.Array.from_buffers(kind, 0, [None, pa.py_buffer(b"")])
 
 
 def _validity(null: Bool | None) -> pa.Buffer | None:

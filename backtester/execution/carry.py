@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from backtester.arrays import Float64, Int32, Int64
-from backtester.data.columns import dictionary, numbers, text
+from backtester.data.columns import dictionary, floats_of, numbers, text, view_of
 from backtester.kernels import state as layout
 from backtester.kernels.state import State, new_state
 from backtester.schema import carried
@@ -99,10 +99,10 @@ def _counts(rows: npt.NDArray[np.int64] | Int32) -> list[pa.Array]:
 
 
 def _read(table: pa.Table, names: Sequence[str]) -> Float64:
-    columns = [table[name].fill_null(np.nan).combine_chunks().to_numpy() for name in names]
+    columns = [floats_of(table[name]) for name in names]
     return np.ascontiguousarray(np.array(columns, dtype=np.float64).T)
 
 
 def _read_counts(table: pa.Table, names: Sequence[str]) -> Int64:
-    columns = [table[name].combine_chunks().to_numpy() for name in names]
+    columns = [np.concatenate([view_of(chunk) for chunk in table[name].chunks]) for name in names]
     return np.ascontiguousarray(np.array(columns, dtype=np.int64).T)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from backtester.arrays import Float64, Int64
-from backtester.data.columns import dictionary, flags, instants, numbers, text
+from backtester.data.columns import dictionary, empty, flags, instants, numbers, text
 from backtester.execution.simulate import Simulation
 from backtester.kernels import codes
 from backtester.kernels import state as layout
@@ -184,7 +184,7 @@ def _positions(done: Simulation, names: pa.StringArray) -> pa.Table:
 def _equity(done: Simulation) -> pa.Table:
     marks = done.marks
     if not marks.shape[1]:
-        return LEDGER_TABLES["equity"].empty_table()
+        return empty(LEDGER_TABLES["equity"])
     arrays = [
         instants(done.clock.timestamp),
         instants(done.clock.known_at),

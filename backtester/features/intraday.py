@@ -13,6 +13,7 @@ from backtester.data.columns import (
     bars_of,
     codes_of,
     dictionary,
+    empty,
     flags,
     instants,
     numbers,
@@ -111,7 +112,7 @@ def derived_table(done: Pass, derived: list[Interval]) -> pa.Table:
             instants(windows.known_at[window]),
         ]
         tables.append(pa.Table.from_arrays(arrays, schema=DERIVED_BARS))
-    return pa.concat_tables(tables) if tables else DERIVED_BARS.empty_table()
+    return pa.concat_tables(tables) if tables else empty(DERIVED_BARS)
 
 
 def gaps_table(done: Pass) -> pa.Table:

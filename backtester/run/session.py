@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from backtester.arrays import Int64
 from backtester.data.calendar import Session
-from backtester.data.columns import dates, dictionary, dictionary_of, numbers, symbols_of, text, view_of
+from backtester.data.columns import dates, dictionary, dictionary_of, empty, numbers, symbols_of, text, view_of
 from backtester.data.expected import expected_labels
 from backtester.features.intraday import Pass, derived_table, gaps_table, run_pass, running_table, summary_table
 from backtester.features.rows import rows_of
@@ -210,7 +210,7 @@ def _trailing_table(plan: Plan, session: Session) -> pa.Table:
         ]
         tables.append(pa.Table.from_arrays(arrays, schema=TRAILING))
     # Every part has the universe as its dictionary, so chunks join without being unified.
-    return pa.concat_tables(tables).combine_chunks() if tables else TRAILING.empty_table()
+    return pa.concat_tables(tables).combine_chunks() if tables else empty(TRAILING)
 
 
 def _failures_table(failures: list[Failure]) -> pa.Table:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from backtester.arrays import Int64, Requests
-from backtester.data.columns import dictionary, instants, numbers, text
+from backtester.data.columns import dictionary, empty, instants, numbers, text
 from backtester.kernels import codes
 from backtester.schema import LEDGER_TABLES
 
@@ -22,7 +22,7 @@ def signals_table(requests: Requests, *, labels: Int64, known_at: Int64, symbols
     """SIGNALS of requests whose labels count `labels` and whose symbols count `symbols`."""
     rows = len(requests.label)
     if not rows:
-        return SIGNALS.empty_table()
+        return empty(SIGNALS)
 
     def column(name: str) -> Any:
         return np.ascontiguousarray(np.broadcast_to(getattr(requests, name), rows))
