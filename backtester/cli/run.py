@@ -89,11 +89,17 @@ def command(
         "seconds": round(seconds, 3),
         "failed": outcome.failed,
     }
+    from backtester.data.run_dir import RunDir
+    from backtester.results import headline
+
+    metrics = headline.metrics_of(RunDir(outcome.run_dir)) if plan.strategy is not None else {}
     if as_json:
-        click.echo(json.dumps(result))
+        click.echo(json.dumps(result | ({"metrics": headline.as_json(metrics)} if metrics else {})))
     else:
         already = "" if outcome.computed else " (already complete)"
         click.echo(f"{outcome.sessions} sessions, {outcome.bars:,} bars in {seconds:.2f} s{already}: {outcome.run_dir}")
+        for line in headline.headline(metrics) if metrics else ():
+            click.echo(line)
     if outcome.failed:
         raise PartialError(f"{outcome.failed} symbol-sessions failed; their reasons are in the run's view `failures`")
 

@@ -42,7 +42,7 @@ class Done:
 def commit(run_dir: RunDir, completed: Completed) -> Done:
     """Write a session's tables and then its record; when this returns the session exists."""
     name = completed.flow.session
-    run_dir.write_flow(name, _parquet(completed.flow.table()))
+    run_dir.write_flow(name, parquet(completed.flow.table()))
     content = {
         table: (rows.num_rows, _encoded(table, rows)) for table, rows in completed.tables.items() if rows.num_rows
     }
@@ -83,7 +83,7 @@ def _plain(table: pa.Table) -> pa.Table:
 
 def _encoded(name: str, table: pa.Table) -> memoryview:
     # Sessions between two listings hand in one object.
-    return _kept(_Same(table)) if name == "streams" else _parquet(table)
+    return _kept(_Same(table)) if name == "streams" else parquet(table)
 
 
 class _Same:
@@ -101,10 +101,10 @@ class _Same:
 
 @functools.lru_cache(maxsize=4)
 def _kept(same: _Same) -> memoryview:
-    return _parquet(same.table)
+    return parquet(same.table)
 
 
-def _parquet(table: pa.Table) -> memoryview:
+def parquet(table: pa.Table) -> memoryview:
     # Uncompressed and without statistics, which nothing reads: a third of zstd's time (bench/bench_run.py). Columns
     # whose few values repeat as a dictionary: of 55,000 derived bars 2.3 MB to check, digest and write instead of 3.6.
     keys = [field.name for field in table.schema if pa.types.is_dictionary(field.type) or field.name in REPEATING]

@@ -5,19 +5,29 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
+
 from backtester.data.durable import sha256_of, sync_directory, sync_everything, sync_file
 from backtester.data.run_dir import FORMAT, Manifest, RunDir
+from backtester.run.commit import parquet
 from backtester.run.plan import Plan, code_digest, versions
 
 # Up to so many files are made durable one by one, sparing a small run what others write to the same disk meanwhile.
 FEW = 100
 
 
-def finish(plan: Plan, run_dir: RunDir) -> Manifest:
-    """Make every session durable, then write the manifest that lists them."""
+def finish(plan: Plan, run_dir: RunDir, *, run_tables: dict[str, pa.Table] | None = None) -> Manifest:
+    """Make every session durable, then write the manifest that lists them.
+
+    run_tables  tables of the whole run (schema.RUN_TABLES), written and listed too
+    """
+    listed = {
+        name: run_dir.write_run_table(name, len(rows), parquet(rows)) for name, rows in (run_tables or {}).items()
+    }
     names = [session.date.isoformat() for session in plan.sessions]
     records = {name: run_dir.record(name) for name in names}
     files = [run_dir.root / file["path"] for record in records.values() for file in record["tables"].values()]
+    files += [run_dir.root / file["path"] for file in listed.values()]
     _make_durable([*files, *(run_dir.record_path(name) for name in names), run_dir.config_path], run_dir.root)
     tables: dict[str, int] = {}
     for record in records.values():
@@ -41,7 +51,7 @@ def finish(plan: Plan, run_dir: RunDir) -> Manifest:
         "sessions": {name: sha256_of(run_dir.record_path(name)) for name in names},
         "inputs": plan.inputs,
         "tables": tables,
-        "run_tables": {},
+        "run_tables": listed,
     }
     run_dir.finish(manifest)
     return manifest

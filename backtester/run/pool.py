@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from backtester.config import resolved_toml
 from backtester.data.calendar import Session
@@ -24,6 +24,11 @@ from backtester.run.loading import Loaded, Loader
 from backtester.run.manifest import finish
 from backtester.run.plan import Plan
 from backtester.run.session import Prepared, complete, prepare
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from backtester.results.collected import Collected
 
 # Loading compiled kernels costs a second, in which plain Python does about this many rows.
 COMPILE_ROWS = 50_000
@@ -85,13 +90,14 @@ def run_plan(
         _choose_kernels(plan, todo, tell)
         carry = _carry(plan, run_dir, todo)
         bars = computed = 0
-        for done in _computed(plan, todo, run_dir, workers=workers, carry=carry):
+        collected = _collected(plan)
+        for done in _computed(plan, todo, run_dir, workers=workers, carry=carry, collected=collected):
             run_dir.log(done.lines)
             bars, computed = bars + done.bars, computed + 1
             elapsed = time.perf_counter() - begun
             progress(Progress(computed, len(todo), bars, elapsed, done.lines))
         manifest = run_dir.manifest() if not todo else None
-        manifest = manifest or finish(plan, run_dir)
+        manifest = manifest or finish(plan, run_dir, run_tables=_run_tables(plan, run_dir, collected))
     seconds = time.perf_counter() - begun
     return Outcome(run_dir.root, len(plan.sessions), computed, manifest["bars"], manifest["failed"], seconds)
 
@@ -153,12 +159,32 @@ def _choose_kernels(plan: Plan, todo: list[Session], tell: Callable[[str], None]
     jit.compiled()
 
 
-def _computed(plan: Plan, todo: list[Session], run_dir: RunDir, *, workers: int, carry: Carry) -> Iterator[Done]:
+def _collected(plan: Plan) -> Collected | None:
+    if plan.strategy is None:
+        return None
+    from backtester.results.collected import Collected  # metrics are of runs with a strategy
+
+    return Collected(benchmark=plan.config.metrics.benchmark)
+
+
+def _run_tables(plan: Plan, run_dir: RunDir, collected: Collected | None) -> dict[str, pa.Table]:
+    if collected is None:
+        return {}
+    from backtester.run.measuring import measure  # as above
+
+    return {"metrics": measure(plan, run_dir, collected)}
+
+
+def _computed(
+    plan: Plan, todo: list[Session], run_dir: RunDir, *, workers: int, carry: Carry, collected: Collected | None
+) -> Iterator[Done]:
     """Each session's outcome as it is committed; at most `workers` + 1 sessions are in memory."""
     with _terminable(), ThreadPoolExecutor(1, "load") as loading, ThreadPoolExecutor(workers, "session") as pool:
         threads = _Threads(loading, Loader(plan), pool, workers)
         yield from (
-            _chained(plan, todo, run_dir, threads, carry) if plan.is_chained else _apart(plan, todo, run_dir, threads)
+            _chained(plan, todo, run_dir, threads, carry, collected)
+            if plan.is_chained
+            else _apart(plan, todo, run_dir, threads)
         )
 
 
@@ -179,7 +205,9 @@ def _apart(plan: Plan, todo: list[Session], run_dir: RunDir, threads: _Threads) 
         raise
 
 
-def _chained(plan: Plan, todo: list[Session], run_dir: RunDir, threads: _Threads, carry: Carry) -> Iterator[Done]:
+def _chained(
+    plan: Plan, todo: list[Session], run_dir: RunDir, threads: _Threads, carry: Carry, collected: Collected | None
+) -> Iterator[Done]:
     """Sessions that take over from the one before: workers prepare and commit, this thread completes in order."""
     waiting = deque(todo)
     preparing: deque[Future[Prepared]] = deque()
@@ -192,6 +220,8 @@ def _chained(plan: Plan, todo: list[Session], run_dir: RunDir, threads: _Threads
             if preparing:
                 completed = complete(plan, preparing.popleft().result(), carry)
                 carry = carried(completed.tables)
+                if collected is not None:
+                    collected.add(completed.flow.session, completed.tables)
                 committing.add(threads.pool.submit(commit, run_dir, completed))
             finished, committing = wait(committing, None if is_idle else 0, FIRST_COMPLETED)
             yield from (future.result() for future in finished)

@@ -12,6 +12,8 @@ from backtester.data.run_dir import RunDir
 from backtester.data.store import Store
 from backtester.errors import ConfigError, StrategyError
 from backtester.interval import Interval
+from backtester.results.headline import metrics_of
+from backtester.results.verify import verify
 from backtester.run import plan as plans
 from backtester.run import pool
 
@@ -188,3 +190,17 @@ def test_what_a_strategy_declares_is_checked_as_a_config_is(tmp_path, store):
 
     with pytest.raises(StrategyError, match=r"strategy dip:Dip declares .*perod"):
         plans.from_file(tmp_path / "config.toml", store)
+
+
+def test_a_run_is_verified_and_its_metrics_are_those_that_sql_computes(tmp_path, store):
+    done = run(tmp_path, store, more='[metrics]\nbenchmark = "SIM001"\n')
+
+    report = verify(done)
+    assert [(check.name, check.rows) for check in report.checks if check.violations] == []
+    assert report.ok
+    metrics = metrics_of(done)
+    days = table(done, "session_equity")
+    assert metrics["pnl"] == days[-1]["equity"] - 50_000.0
+    assert metrics["trades"] == sum(not trade["is_open"] for trade in table(done, "trades"))
+    assert metrics["sessions_per_year"] == 252.0
+    assert metrics["beta"] is not None

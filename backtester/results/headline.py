@@ -1,0 +1,84 @@
+"""What a run prints of its metrics when it ends: a dozen of them, laid out to be read at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import pyarrow.parquet as pq
+
+from backtester.data.run_dir import RunDir
+
+Value = float | datetime | None
+
+
+def metrics_of(run_dir: RunDir) -> dict[str, Value]:
+    """This project's own metrics of a finished run by id, None where one has no value; empty without a strategy."""
+    manifest = run_dir.manifest()
+    if manifest is None or "metrics" not in manifest["run_tables"]:
+        return {}
+    with pq.ParquetFile(run_dir.inside(run_dir.run_table_path("metrics")), page_checksum_verification=True) as file:
+        rows = file.read(columns=["id", "variant", "value", "moment"]).to_pylist()
+    return {row["id"]: row["value"] if row["moment"] is None else row["moment"] for row in rows if not row["variant"]}
+
+
+def as_json(metrics: dict[str, Value]) -> dict[str, float | str | None]:
+    """The same for JSON: instants in ISO 8601."""
+    return {
+        name: value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+        for name, value in metrics.items()
+    }
+
+
+def headline(metrics: dict[str, Value]) -> list[str]:
+    """The lines to print; a number without a value is a dash."""
+
+    def shown(name: str, form: Callable[[float], str]) -> str:
+        value = metrics[name]
+        return form(value) if isinstance(value, int | float) else "-"
+
+    def day(name: str, start: str) -> str:
+        value = metrics[name]
+        return f"{value:%Y-%m-%d}" if isinstance(value, datetime) else start
+
+    trough = metrics["max_drawdown_bars_trough"]
+    minute = f"{trough:%Y-%m-%d %H:%M} UTC" if isinstance(trough, datetime) else "-"
+    depth = [shown(name, _percent) for name in ("max_drawdown", "max_drawdown_bars")]
+    span = f"{day('max_drawdown_peak', 'the start')} to {day('max_drawdown_trough', '-')}"
+    shares = [shown(f"pnl_share_{flag}", _percent) for flag in ("gap_adjacent", "stale", "defective")]
+    trades = [shown("trades", _count), shown("open_trades", _count), shown("win_rate", _percent)]
+    doubt = [shown(name, _money) for name in ("pnl_worst", "pnl_best")]
+    assumed = f"{shown('pnl_share_assumed', _percent)} of the P&L ({shown('ambiguous_fills', _count)} fills)"
+    held = [shown(name, _percent) for name in ("exposure", "gross_exposure")]
+    rows = {
+        "net P&L": f"{shown('pnl', _money)} ({shown('total_return', _percent)})",
+        "Sharpe": f"{shown('sharpe', _ratio)}, Sortino {shown('sortino', _ratio)}, a year of {_sessions(metrics)}",
+        "max drawdown": f"{depth[0]} at session ends ({span}), {depth[1]} by bars ({minute})",
+        "trades": "{} ended, {} open, {} won, ".format(*trades) + f"profit factor {shown('profit_factor', _ratio)}",
+        "fees": f"{shown('fees', _money)}, turnover {shown('turnover', _ratio)} times equity a year",
+        "exposure": "{} of bars, {} of equity on average".format(*held),
+        "if doubtful": "worst {}, best {}: assumptions decide ".format(*doubt) + assumed,
+        "touched by": "gaps {}, stale bars {}, defective bars {} of all P&L".format(*shares),
+    }
+    return [f"{name:14}{text}" for name, text in rows.items()]
+
+
+def _sessions(metrics: dict[str, Value]) -> str:
+    value = metrics["sessions_per_year"]
+    return f"{value:g} sessions" if isinstance(value, int | float) else "-"
+
+
+def _money(value: float) -> str:
+    return f"{value:,.2f}"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:,.2f}"
+
+
+def _percent(value: float) -> str:
+    return f"{100.0 * value:.2f} %"
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
