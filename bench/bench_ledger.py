@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backtester.arrays import Bars, Clock, Grid, Market, Requests
+from backtester.arrays import Bars, Clock, Grid, Int32, Int64, Market, Requests
 from backtester.config.execution import Commission, Execution
 from backtester.execution.clock import SessionLabels, clock_of, market_of
 from backtester.execution.requests import requests_of
@@ -27,6 +27,7 @@ from backtester.execution.rules import rules_of
 from backtester.execution.simulate import Simulation, simulate
 from backtester.kernels import jit
 from backtester.kernels.codes import ENTER, EXIT
+from backtester.kernels.jit import kernel
 from backtester.kernels.state import Rules, new_state
 
 MINUTE, LABELS = 60_000_000, 390
@@ -44,11 +45,11 @@ class Case(NamedTuple):
     market: Market
 
 
-def main() -> None:
+def main(*, quick: bool = False) -> None:
     """Print the ratios."""
     jit.compiled()
-    single(case(symbols=1, sessions=252, seed=1))
-    shared(case(symbols=100, sessions=21, seed=2))
+    single(case(symbols=1, sessions=20 if quick else 252, seed=1))
+    shared(case(symbols=10 if quick else 100, sessions=21, seed=2))
 
 
 def case(*, symbols: int, sessions: int, seed: int) -> Case:
@@ -83,9 +84,30 @@ def case(*, symbols: int, sessions: int, seed: int) -> Case:
 
 def crosses(cents: np.ndarray, fast: int, slow: int) -> tuple[np.ndarray, np.ndarray]:
     """(labels, is_up) at which the fast average crosses the slow one, by exact sums of ticks; the first is up."""
-    sums = np.concatenate(([0], np.cumsum(cents)))
-    quick, steady = sums[slow:] - sums[slow - fast : len(sums) - fast], sums[slow:] - sums[:-slow]
-    return turns(slow * quick > fast * steady, slow - 1)
+    at = np.empty(len(cents), dtype=np.int32)
+    count = cross_labels(cents, fast, slow, at)
+    return at[:count], np.arange(count) % 2 == 0
+
+
+@kernel
+def cross_labels(cents: Int64, fast: int, slow: int, at: Int32) -> int:
+    """Write the labels at which the sign of fast average less slow average changes, from the first rise on."""
+    quick, steady, count, is_above = 0, 0, 0, True
+    for i in range(len(cents)):
+        quick += cents[i]
+        steady += cents[i]
+        if i >= fast:
+            quick -= cents[i - fast]
+        if i >= slow:
+            steady -= cents[i - slow]
+        if i < slow - 1:
+            continue
+        now = slow * quick > fast * steady
+        if now != is_above and (now or count > 0):
+            at[count] = i
+            count += 1
+        is_above = now
+    return count
 
 
 def turns(above: np.ndarray, offset: int) -> tuple[np.ndarray, np.ndarray]:

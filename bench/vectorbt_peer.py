@@ -18,10 +18,10 @@ def run() -> object:
     )  # fmt: skip
 
 
-final = float(run().final_value())
+final = float(run().value().iloc[-1])
 taken = []
 for _ in range(4):
     begun = time.process_time()
-    run().final_value()
+    run().value()
     taken.append(time.process_time() - begun)
 print(json.dumps({"final": final, "cpu": min(taken)}))

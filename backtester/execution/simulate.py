@@ -10,11 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from backtester.arrays import Clock, Float64, Int64, Market, Requests, Scalar
+from backtester.data.columns import room
 from backtester.errors import UsageError
 from backtester.execution.requests import NOTHING
 from backtester.kernels import state as layout
+from backtester.kernels.jit import Kernel
 from backtester.kernels.ledger import CLOSING, OPENING, WHOLE, advance
-from backtester.kernels.state import Log, Rules, State
+from backtester.kernels.state import Log, Rules, State, Steps
+
+NO_STEPS = Steps(np.empty((0, 0)), np.empty((0, 0)), np.zeros(2, dtype=np.int64))
 
 
 class Written(NamedTuple):
@@ -87,15 +91,17 @@ class Ledger:
         state: State,
         is_last: bool = False,
         expected: int = 0,
+        loop: Kernel[..., int] = advance,
+        steps: Steps = NO_STEPS,
     ) -> None:
         if len(state.book) != len(rules.restricted):
             raise UsageError(f"simulate: state of {len(state.book)} symbols, rules of {len(rules.restricted)}")
         self.clock, self.market, self.rules, self.state = clock, market, rules, state
-        self._is_last = int(is_last)
+        self._is_last, self._loop, self._steps = int(is_last), loop, steps
         self._first_label = int(state.counters[layout.LABELS])
         self._parts: list[Written] = []
         labels = len(clock.timestamp) if rules.marks else 0
-        self._marks = np.empty((layout.EQUITY_ROWS, labels))
+        self._marks = room(layout.EQUITY_ROWS * labels, np.float64).reshape(layout.EQUITY_ROWS, labels)
         self._sessions = np.zeros((len(clock.days), layout.SESSION_COLUMNS))
         self._log = self._room(256 + 2 * expected)
 
@@ -123,12 +129,14 @@ class Ledger:
         return facts[len(facts) - count :], amounts[len(amounts) - count :]
 
     def done(self) -> Simulation:
-        """What happened since the ledger was made."""
+        """What happened since the ledger was made; what is written after that is another's."""
         # A place in requests that are gone, which depends on how they were handed over.
         self.state.counters[layout.REQUEST] = 0
         self._drain()
-        columns: list[Any] = [np.concatenate(parts) for parts in zip(*self._parts, strict=True)]
-        written = Written(*columns)
+        written = self._parts[0]
+        if len(self._parts) > 1:
+            columns: list[Any] = [np.concatenate(parts) for parts in zip(*self._parts, strict=True)]
+            written = Written(*columns)
         self._parts = [written]
         return Simulation(
             self.clock,
@@ -144,45 +152,59 @@ class Ledger:
     def _advance(self, first: int, end: int, part: int, requests: Requests) -> None:
         clock, market, rules, last = self.clock, self.market, self.rules, self._is_last
         while True:
-            stopped = advance(first, end, part, last, clock, market, requests, rules, self.state, self._log)
+            stopped = self._loop(
+                first, end, part, last, clock, market, requests, rules, self.state, self._log, self._steps
+            )
             if stopped == end:
                 return
             # The kernel stops before a label it may not have room for: hand out new room, and go on at that label.
+            fills = len(self._log.fills)
             self._drain()
             first = stopped
             self.state = with_room(self.state)
-            self._log = self._room(2 * len(self._log.fills))
+            self._log = self._room(2 * fills)
 
     def _drain(self) -> None:
-        rows = self._log.rows
-        orders, events, fills, trades = (int(count) for count in rows)
+        """Keep what is written, and go on in the room that is left."""
         log = self._log
+        orders, events, fills, trades = log.rows.tolist()
         self._parts.append(
             Written(
-                log.order_facts[:orders].copy(),
-                log.order_amounts[:orders].copy(),
-                log.events[:events].copy(),
-                log.event_amounts[:events].copy(),
-                log.fills[:fills].copy(),
-                log.fill_amounts[:fills].copy(),
-                log.trades[:trades].copy(),
-                log.trade_amounts[:trades].copy(),
+                log.order_facts[:orders],
+                log.order_amounts[:orders],
+                log.events[:events],
+                log.event_amounts[:events],
+                log.fills[:fills],
+                log.fill_amounts[:fills],
+                log.trades[:trades],
+                log.trade_amounts[:trades],
             )
         )
-        rows[:] = 0
+        self._log = log._replace(
+            rows=np.zeros(4, dtype=np.int64),
+            order_facts=log.order_facts[orders:],
+            order_amounts=log.order_amounts[orders:],
+            events=log.events[events:],
+            event_amounts=log.event_amounts[events:],
+            fills=log.fills[fills:],
+            fill_amounts=log.fill_amounts[fills:],
+            trades=log.trades[trades:],
+            trade_amounts=log.trade_amounts[trades:],
+        )
 
     def _room(self, fills: int) -> Log:
         orders = fills if self.rules.events else 0
+        integers, floats = np.int64, np.float64
         return Log(
             rows=np.zeros(4, dtype=np.int64),
-            order_facts=_integers(orders, layout.LOGGED_FACTS),
-            order_amounts=np.empty((orders, layout.LOGGED_AMOUNTS)),
-            events=_integers(4 * orders, layout.EVENT_COLUMNS),
-            event_amounts=np.empty((4 * orders, 2)),
-            fills=_integers(fills, layout.FILL_COLUMNS),
-            fill_amounts=np.empty((fills, layout.FILL_AMOUNTS)),
-            trades=_integers(fills, layout.TRADE_COLUMNS),
-            trade_amounts=np.empty((fills, layout.TRADE_AMOUNTS)),
+            order_facts=_rows(orders, layout.LOGGED_FACTS, integers),
+            order_amounts=_rows(orders, layout.LOGGED_AMOUNTS, floats),
+            events=_rows(4 * orders, layout.EVENT_COLUMNS, integers),
+            event_amounts=_rows(4 * orders, 2, floats),
+            fills=_rows(fills, layout.FILL_COLUMNS, integers),
+            fill_amounts=_rows(fills, layout.FILL_AMOUNTS, floats),
+            trades=_rows(fills, layout.TRADE_COLUMNS, integers),
+            trade_amounts=_rows(fills, layout.TRADE_AMOUNTS, floats),
             equity=self._marks,
             sessions=self._sessions,
         )
@@ -208,5 +230,5 @@ def _doubled(rows: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
     return np.concatenate((rows, np.zeros_like(rows)))
 
 
-def _integers(rows: int, columns: int) -> Int64:
-    return np.empty((rows, columns), dtype=np.int64)
+def _rows(rows: int, columns: int, kind: type[Scalar]) -> npt.NDArray[Scalar]:
+    return room(rows * columns, kind).reshape(rows, columns)

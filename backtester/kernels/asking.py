@@ -34,14 +34,13 @@ from backtester.kernels.codes import (
 from backtester.kernels.fills import HAS_LEGS
 from backtester.kernels.flat import outlined, step
 from backtester.kernels.matching import at_once
-from backtester.kernels.orders import accept, cancel_all, draft, has_working, refresh_mark
+from backtester.kernels.orders import accept, bring_mark, cancel_all, draft, has_working
 from backtester.kernels.state import (
     AMOUNT,
     EXIT_AFTER,
     FRACTIONS,
     GONE,
     GROUP,
-    LABELS,
     LEG_OF,
     LEG_STOP,
     LEG_TAKE,
@@ -49,7 +48,6 @@ from backtester.kernels.state import (
     LIMIT_PRICE,
     LIVE,
     MARK,
-    MARK_LABEL,
     ORDER_ID,
     POSITION,
     QUANTITY,
@@ -88,56 +86,53 @@ def pick_code(column: Int8 | UInt8 | Int32 | Int64, q: int) -> int:
 def ask(q: int, t: int, clock: Clock, market: Market, requests: Requests, rules: Rules, state: State, log: Log) -> None:
     """Handle request q, made when the bars of label t were known."""
     symbol, kind = int(requests.symbol[q]), pick_code(requests.kind, q)
-    if state.facts[symbol, MARK_LABEL] < state.counters[LABELS]:
-        refresh_mark(symbol, t, clock, market, state)
+    bring_mark(symbol, t, clock, market, state)
     position = state.book[symbol, POSITION]
-    side = pick_code(requests.side, q)
+    side, role = pick_code(requests.side, q), ROLE_ENTRY
+    unit, amount = pick_code(requests.unit, q), pick(requests.amount, q)
+    exits, orders = kind == EXIT, False
     if kind == ENTER:
         if position * side > 0.0 or (state.counters[LIVE] > 0 and has_working(symbol, side, state)):
             return
-        if position * side < 0.0:
-            if rules.on_opposite == 2:
-                return
-            exit_symbol(symbol, WAS_EXITED, ROLE_EXIT, t, clock, market, rules, state, log)
-            if rules.on_opposite == 1:
-                return
-        unit, amount = pick_code(requests.unit, q), pick(requests.amount, q)
+        is_opposite = position * side < 0.0
+        exits = is_opposite and rules.on_opposite != 2
+        orders = not is_opposite or rules.on_opposite == 0
         if unit < 0:
             unit, amount = rules.size_unit, rules.size_amount
-        ask_order(q, symbol, side, unit, amount, ROLE_ENTRY, t, clock, market, requests, rules, state, log)
-    elif kind == EXIT:
+    elif kind != EXIT:
+        orders, side, unit, amount, role = ask_other(q, symbol, kind, side, t, clock, requests, rules, state, log)
+    # One place each for an exit and for an order: they are compiled into the loop.
+    if exits:
         exit_symbol(symbol, WAS_EXITED, ROLE_EXIT, t, clock, market, rules, state, log)
-    else:
-        ask_other(q, symbol, kind, side, t, clock, market, requests, rules, state, log)
+    if orders:
+        ask_order(q, symbol, side, unit, amount, role, t, clock, market, requests, rules, state, log)
 
 
 @outlined
 def ask_other(
-    q: int, symbol: int, kind: int, side: int, t: int, clock: Clock, market: Market, requests: Requests, rules: Rules,
-    state: State, log: Log,
-) -> None:  # fmt: skip
-    """A target, an order as given, or a cancel."""
+    q: int, symbol: int, kind: int, side: int, t: int, clock: Clock, requests: Requests, rules: Rules, state: State,
+    log: Log,
+) -> tuple[bool, int, int, float, int]:  # fmt: skip
+    """A target, an order as given, or a cancel: (is there an order, side, unit, amount, role)."""
     unit, amount = pick_code(requests.unit, q), pick(requests.amount, q)
-    role = ROLE_ORDER
+    role, at = ROLE_ORDER, clock.known_at[t]
     if kind == TARGET:
         if side != 0:
             amount = side * abs(amount)
         if amount == state.book[symbol, TARGET_AMOUNT] and unit == state.facts[symbol, TARGET_UNIT]:
-            return
+            return False, side, unit, amount, role
         state.book[symbol, TARGET_AMOUNT], state.facts[symbol, TARGET_UNIT] = amount, unit
         position = state.book[symbol, POSITION]
         wanted = wanted_position(symbol, unit, amount, rules, state)
         if is_same(wanted, position + working_units(symbol, rules, state), position):
-            return
-        at = clock.known_at[t]
-        cancel_all(symbol, -1, WAS_REPLACED, 1 if wanted == 0.0 else 0, 1, at, rules.events, state, log)
-        if is_same(wanted, position, position):
-            return
+            return False, side, unit, amount, role
+        legs = 1 if wanted == 0.0 else 0
+        cancel_all(symbol, -1, WAS_REPLACED, legs, 1, at, rules.events, state, log)
         unit = CLOSE if wanted == 0.0 else UNIT
         amount, role = wanted - position, ROLE_TARGET
         side = 1 if amount > 0.0 or (math.isnan(amount) and not position > 0.0) else -1
-        amount = abs(amount)
-    elif kind == ORDER:
+        return not is_same(wanted, position, position), side, unit, abs(amount), role
+    if kind == ORDER:
         if side == 0:
             side = -1 if amount < 0.0 else 1
             if unit == CLOSE:
@@ -145,10 +140,9 @@ def ask_other(
         amount = abs(amount)
         if unit < 0:
             unit, amount = rules.size_unit, rules.size_amount
-    else:
-        cancel_all(symbol, -1, WAS_ASKED, 1, 1, clock.known_at[t], rules.events, state, log)
-        return
-    ask_order(q, symbol, side, unit, amount, role, t, clock, market, requests, rules, state, log)
+        return True, side, unit, amount, role
+    cancel_all(symbol, -1, WAS_ASKED, 1, 1, at, rules.events, state, log)
+    return False, side, unit, amount, role
 
 
 @step
@@ -183,7 +177,7 @@ def is_same(wanted: float, other: float, position: float) -> bool:
     return abs(wanted - other) <= DUST * (abs(wanted) + abs(position))
 
 
-@outlined
+@step
 def ask_order(
     q: int, symbol: int, side: int, unit: int, amount: float, role: int, t: int, clock: Clock, market: Market,
     requests: Requests, rules: Rules, state: State, log: Log,
@@ -231,7 +225,7 @@ def submit(k: int, t: int, clock: Clock, market: Market, rules: Rules, state: St
         at_once(k, t, clock, market, rules, state, log)
 
 
-@outlined
+@step
 def exit_symbol(
     symbol: int, reason: int, role: int, t: int, clock: Clock, market: Market, rules: Rules, state: State, log: Log
 ) -> None:

@@ -55,6 +55,7 @@ class Flat(Kernel[Arguments, Result]):
         # Numba types a Python number as that very number, and would compile a kernel for each it is called with.
         names = {name: np.int64(value) if type(value) is int else value for name, value in names.items()}
         names |= {_constant(value): _NUMPY[type(value)](value) for value in self._constants()}
+        names |= {f"group_{name}": kind for name, kind in self._kinds.items()}
         function = types.FunctionType(made.__code__, {**names, "__name__": self.python.__module__}, made.__name__)
         function.__qualname__, function.__module__ = self.python.__qualname__, self.python.__module__
         return self.jit(function)
@@ -69,6 +70,8 @@ class Flat(Kernel[Arguments, Result]):
             if isinstance(node, ast.Call):
                 for name, wanted in self._handed_on(node):
                     mentioned[name].update(wanted)
+                for name in self._handed_whole(node):
+                    mentioned[name].update(self.groups[name])
         return {name: [field for field in group if field in mentioned[name]] for name, group in self.groups.items()}
 
     @functools.cached_property
@@ -87,14 +90,17 @@ class Flat(Kernel[Arguments, Result]):
     @functools.cached_property
     def groups(self) -> dict[str, tuple[str, ...]]:
         """The parameters that are groups, with all their fields."""
-        groups = {}
+        return {name: tuple(kind._fields) for name, kind in self._kinds.items()}
+
+    @functools.cached_property
+    def _kinds(self) -> dict[str, Any]:
+        kinds = {}
         for argument in self._tree.args.args:
             if isinstance(argument.annotation, ast.Name):
                 kind = self.python.__globals__.get(argument.annotation.id)
-                fields = getattr(kind, "_fields", None)
-                if fields is not None:
-                    groups[argument.arg] = tuple(fields)
-        return groups
+                if hasattr(kind, "_fields"):
+                    kinds[argument.arg] = kind
+        return kinds
 
     def callee(self, call: ast.Call) -> Flat[Any, Any] | None:
         """The kernel of groups that is called, if one is."""
@@ -114,6 +120,12 @@ class Flat(Kernel[Arguments, Result]):
             for given, name in pairs
             if isinstance(given, ast.Name) and given.id in self.groups and name in callee.groups
         ]
+
+    def _handed_whole(self, call: ast.Call) -> list[str]:
+        """Groups that are arguments of a kernel that takes them as they are."""
+        if self.callee(call) is not None:
+            return []
+        return [given.id for given in call.args if isinstance(given, ast.Name) and given.id in self.groups]
 
     def _flattened(self) -> ast.Module:
         function = copy.deepcopy(self._tree)
@@ -145,6 +157,7 @@ class _Apart(ast.NodeTransformer):
         callee = self.kernel.callee(node)
         self.generic_visit(node)
         if callee is None:
+            node.args = [self._whole(value) for value in node.args]
             return node
         given: list[ast.expr] = []
         for value, name in zip(node.args, callee.parameters, strict=True):
@@ -155,6 +168,15 @@ class _Apart(ast.NodeTransformer):
             given += [ast.Name(id=_part(value.id, field), ctx=ast.Load()) for field in callee.fields[name]]
         node.args = given
         return node
+
+    def _whole(self, value: ast.expr) -> ast.expr:
+        """A group put together again."""
+        if not (isinstance(value, ast.Name) and value.id in self.kernel.groups):
+            return value
+        parts: list[ast.expr] = [
+            ast.Name(id=_part(value.id, field), ctx=ast.Load()) for field in self.kernel.groups[value.id]
+        ]
+        return ast.Call(func=ast.Name(id=f"group_{value.id}", ctx=ast.Load()), args=parts, keywords=[])
 
 
 _NUMPY: dict[type, Any] = {int: np.int64, bool: np.bool_}

@@ -16,7 +16,7 @@ import stat
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, Self, TypeVar
 
 import numpy as np
 
@@ -33,10 +33,19 @@ class _Mode:
 class Kernel(Generic[Arguments, Result]):
     """A function of arrays and numbers; calls run it as Python until `compiled()` has been called."""
 
-    def __init__(self, python: Callable[Arguments, Result], *, inline: bool = True) -> None:
+    def __init__(self, python: Callable[Arguments, Result], *, inline: bool = True, folder: str = "") -> None:
         functools.update_wrapper(self, python)
         self.python = python
         self.inline = inline
+        self.folder = folder
+
+    def bound(self, names: dict[str, Any], *, folder: str) -> Self:
+        """The same kernel with other globals; `folder` names everything that its machine code now depends on."""
+        known = {**self.python.__globals__, **names}
+        code, defaults = self.python.__code__, self.python.__defaults__
+        python = types.FunctionType(code, known, self.python.__name__, defaults)
+        python.__module__, python.__qualname__ = self.python.__module__, self.python.__qualname__
+        return type(self)(python, inline=self.inline, folder=folder)
 
     def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         if _Mode.compiled:
@@ -59,6 +68,9 @@ class Kernel(Generic[Arguments, Result]):
 
         # numpy error model: no zero-division branch, which would keep LLVM from vectorizing; kernels guard.
         # _nrt off: no reference counts, which cost more than a short run of rows; allocating then fails to compile.
+        root = numba.config.CACHE_DIR  # type: ignore[attr-defined]  # made at import
+        if self.folder:
+            numba.config.CACHE_DIR = str(cache_folder() / self.folder)  # type: ignore[attr-defined]  # made at import
         jitted: Callable[Arguments, Result] = numba.njit(  # type: ignore[call-overload]  # its types lack _nrt
             cache=True,
             nogil=True,
@@ -68,6 +80,7 @@ class Kernel(Generic[Arguments, Result]):
             parallel=False,
             error_model="numpy",
         )(python)
+        numba.config.CACHE_DIR = root  # type: ignore[attr-defined]  # made at import
         return jitted
 
     def callees(self) -> dict[str, Any]:
@@ -79,6 +92,8 @@ class Kernel(Generic[Arguments, Result]):
         """What a global is for compiled code."""
         if isinstance(value, Kernel):
             return value.machine
+        if isinstance(value, types.FunctionType) and value is not unsigned:
+            return Kernel(value, inline=self.inline, folder=self.folder).machine
         return _unsigned_jitted() if value is unsigned else value
 
     def _bound(self, names: dict[str, Any]) -> Callable[Arguments, Result]:

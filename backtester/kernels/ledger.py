@@ -31,7 +31,11 @@ from backtester.kernels.state import (
     Log,
     Rules,
     State,
+    Steps,
 )
+
+# 1 in the copies of the loop that a step is compiled into, where `take_steps` calls it.
+STEPPED = 0
 
 # What `advance` is asked for: whole labels, or steps 1 to 4 of one label, or the others of it.
 WHOLE, OPENING, CLOSING = range(3)
@@ -84,6 +88,19 @@ def session_of(t: int, starts: Int64) -> int:
 
 
 @step
+def take_steps(
+    t: int,  # noqa: ARG001  # as the one it stands for
+    clock: Clock,  # noqa: ARG001
+    market: Market,  # noqa: ARG001
+    requests: Requests,  # noqa: ARG001
+    state: State,  # noqa: ARG001
+    steps: Steps,  # noqa: ARG001
+) -> int:
+    """No step: no requests. Copies of the loop have that of kernels.stepping here."""
+    return 0
+
+
+@step
 def asked_at(t: int, requests: Requests, state: State) -> int:
     """How many requests label t has."""
     q: int = state.counters[REQUEST]
@@ -105,6 +122,7 @@ def advance(
     rules: Rules,
     state: State,
     log: Log,
+    steps: Steps,
 ) -> int:
     """Labels `first` to `end` - 1; the label to go on at, `end` when all is done, less when room must be made first.
 
@@ -116,8 +134,8 @@ def advance(
     while t < end:
         if part != CLOSING and clock.flags[t] & FIRST_LABEL:
             session = session_of(t, clock.session_starts)
-        asked = asked_at(t, requests, state)
-        is_quiet = asked == 0 and state.counters[LIVE] == 0 and rules.guards == 0 and part == WHOLE
+        asked = len(requests.label) if STEPPED != 0 else asked_at(t, requests, state)
+        is_quiet = STEPPED == 0 and asked == 0 and state.counters[LIVE] == 0 and rules.guards == 0 and part == WHOLE
         if not is_quiet and not has_room(asked, rules, state, log):
             break
         if part != CLOSING and clock.flags[t] & FIRST_LABEL:
@@ -144,7 +162,7 @@ def advance(
                 guard(t, clock, market, rules, state, log)
             if part == OPENING:
                 return end
-        decide(t, asked, clock, market, requests, rules, state, log)
+        decide(t, asked, clock, market, requests, rules, state, log, steps)
         if state.counters[LIVE] > 0:
             expire(t, clock, rules, state, log)
         if rules.flat_by != 0 and clock.flags[t] & LAST_LABEL:
@@ -168,10 +186,20 @@ def advance(
 
 @step
 def decide(
-    t: int, asked: int, clock: Clock, market: Market, requests: Requests, rules: Rules, state: State, log: Log
+    t: int,
+    asked: int,
+    clock: Clock,
+    market: Market,
+    requests: Requests,
+    rules: Rules,
+    state: State,
+    log: Log,
+    steps: Steps,
 ) -> None:
-    """Handle the requests of label t."""
+    """Handle the requests of label t, made before the run or by a step now."""
     q = state.counters[REQUEST]
-    for j in range(asked):
-        ask(q + j, t, clock, market, requests, rules, state, log)
-    state.counters[REQUEST] = q + asked
+    count = asked if STEPPED == 0 else take_steps(t, clock, market, requests, state, steps)
+    for j in range(count):
+        request = q + j if STEPPED == 0 else state.queue[j]
+        ask(request, t, clock, market, requests, rules, state, log)
+    state.counters[REQUEST] = q + count if STEPPED == 0 else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from backtester.arrays import Clock, Market
 from backtester.kernels.flat import outlined, step
 from backtester.kernels.jit import unsigned
-from backtester.kernels.orders import find_row, refresh_mark
+from backtester.kernels.orders import bring_mark, find_row
 from backtester.kernels.state import (
     BARS_HELD,
     BEST,
@@ -83,7 +83,7 @@ def mark_stretch(first: int, end: int, clock: Clock, market: Market, rules: Rule
     if rules.marks == 0:
         state.counters[LABELS] += end - 1 - first
         for j in range(held):
-            refresh_mark(state.held[j], end - 1, clock, market, state)
+            bring_mark(state.held[j], end - 1, clock, market, state)
         state.counters[LABELS] += 1
         return
     if held == 0:
@@ -146,4 +146,4 @@ def only_stretch(first: int, end: int, row: int, market: Market, state: State, l
 def mark_all(t: int, clock: Clock, market: Market, state: State) -> None:
     """Bring every symbol's mark up to label t, the last of this clock that was visited."""
     for symbol in range(len(state.book)):
-        refresh_mark(symbol, t, clock, market, state)
+        bring_mark(symbol, t, clock, market, state)

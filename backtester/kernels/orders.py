@@ -104,6 +104,20 @@ def find_row(market: Market, first: int, end: int, symbol: int) -> int:
     return low if low < end and market.symbol[low] == symbol else -1
 
 
+@step
+def bring_mark(symbol: int, t: int, clock: Clock, market: Market, state: State) -> None:
+    """Bring a symbol's mark up to label t."""
+    now = state.counters[LABELS]
+    if state.facts[symbol, MARK_LABEL] >= now:
+        return
+    row = find_row(market, clock.starts[t], clock.ends[t], symbol)
+    if row >= 0:
+        state.book[symbol, MARK] = market.close[row]
+        state.facts[symbol, MARK_LABEL] = now
+    else:
+        refresh_mark(symbol, t, clock, market, state)
+
+
 @outlined
 def refresh_mark(symbol: int, t: int, clock: Clock, market: Market, state: State) -> None:
     """Bring the mark of a symbol that is not held up to label t; its bars since were not looked at."""

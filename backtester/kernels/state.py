@@ -302,6 +302,14 @@ class Log(NamedTuple):
     sessions: Float64  # [sessions, SESSION_COLUMNS]
 
 
+class Steps(NamedTuple):
+    """What a compiled step needs beside the ledger's arrays; empty where there is none."""
+
+    values: Float64  # [rows, columns]: indicators
+    memory: Float64  # [symbols, size]: the step's own
+    made: Int64  # [2]: requests of this label, the most any label asked for beyond the room
+
+
 def new_state(symbols: int, capital: float, *, room: int = 64, lots: int = 64) -> State:
     """An account that holds `capital` in cash and nothing else."""
     account = np.zeros(ACCOUNT_COLUMNS)

@@ -152,7 +152,7 @@ def slipped(price: float, side: float, is_opening: bool, quantity: float, volume
     return price
 
 
-@outlined
+@step
 def fee(units: float, value: float, side: int, rate: float, per_unit: float, rules: Rules) -> float:
     """The commission of an order that has filled `units` worth `value`."""
     cost = rules.per_order + per_unit * units + rate * value
@@ -197,19 +197,20 @@ def affordable(
 ) -> float:  # fmt: skip
     """The largest opening quantity, at most `most` and in whole lots, that costs no more than the budget."""
     margin = rules.margin
-    if (
-        most <= 0.0
-        or cost_of(most, closing, price, side, margin, filled, value, charged, rate, per_unit, rules) <= budget
-    ):
-        return whole_lots(most, rules.lot) if most > 0.0 else 0.0
-    is_straight = rules.minimum == 0.0 and rules.maximum_frac == 0.0 and (side > 0 or math.isinf(rules.sell_cap))
-    if is_straight:
-        fixed = cost_of(0.0, closing, price, side, margin, filled, value, charged, rate, per_unit, rules)
-        each = price * margin + (per_unit + rate * price if rules.charges != 0 else 0.0)
-        if side < 0 and rules.charges != 0:
-            each = each + rules.sell_per_unit + rules.sell_rate * price
+    if most <= 0.0:
+        return 0.0
+    if rules.minimum == 0.0 and rules.maximum_frac == 0.0 and (side > 0 or math.isinf(rules.sell_cap)):
+        # Each unit costs the same: no search.
+        each, fixed = price * margin, 0.0
+        if rules.charges != 0:
+            by_value = rate + (rules.sell_rate if side < 0 else 0.0)
+            by_unit = per_unit + (rules.sell_per_unit if side < 0 else 0.0)
+            fixed = rules.per_order + by_unit * (filled + closing) + by_value * (value + closing * price) - charged
+            each = each + by_unit + by_value * price
         left = (budget - fixed) / each
-        return whole_lots(left, rules.lot) if left > 0.0 else 0.0
+        return whole_lots(most if most < left else left, rules.lot) if left > 0.0 else 0.0
+    if cost_of(most, closing, price, side, margin, filled, value, charged, rate, per_unit, rules) <= budget:
+        return whole_lots(most, rules.lot)
     low, high = 0.0, most if rules.lot == 0.0 else math.floor(most / rules.lot + NEARLY) + 1.0
     unit = 1.0 if rules.lot == 0.0 else rules.lot
     slack = budget + NEARLY * price * rules.lot

@@ -1,0 +1,202 @@
+"""A user's step in the ledger's loop: what it sees of a row, how it asks, and how its code is kept apart in the cache.
+
+A step is `step(row, desk)`, called for every row of a label in symbol order when its bars are known. It asks through
+`enter`, `leave`, `target`, `place` and `cancel`. Numba compiles it into a copy of the loop; as plain Python the same
+loop calls it as it is.
+"""
+
+from __future__ import annotations
+
+import dis
+import hashlib
+import types
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from backtester.arrays import Clock, Float64, Int64, Market, Requests
+from backtester.errors import UsageError
+from backtester.kernels import ledger
+from backtester.kernels.codes import CANCEL, CONFIGURED, ENTER, EXIT, MARKET, ORDER, TARGET, UNIT
+from backtester.kernels.flat import Flat, step
+from backtester.kernels.jit import Kernel, kernel
+from backtester.kernels.state import AVERAGE, CASH, POSITION, State, Steps
+
+NAN = float("nan")
+
+
+class Row(NamedTuple):
+    """What is known of one symbol when its bar is: the bar, its position, the account, and columns of the row."""
+
+    row: int  # the row's place in `values`
+    symbol: int  # code
+    timestamp: int  # the label, microseconds since 1970 UTC
+    known_at: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    position: float  # signed
+    average: float  # average price of the position; meaningless while it is 0
+    cash: float
+    values: Float64  # [rows, columns] of indicators: values[row.row, k]
+    memory: Float64  # [symbols, size]: the step's own; memory[row.symbol, k], zero at the run's start
+
+
+class Desk(NamedTuple):
+    """Where a step's requests of one label are written; columns as in Requests."""
+
+    made: Int64  # [2]: requests of this label, the most any label asked for beyond the room
+    requests: Requests
+
+
+@kernel
+def write(desk: Desk, symbol: int, kind: int, side: int, unit: int, amount: float, rank: float) -> int:
+    """Take the next row of the desk; -1 where there is no room, which is counted."""
+    q = desk.made[0]
+    desk.made[0] = q + 1
+    if q >= len(desk.requests.symbol):
+        desk.made[1] = max(desk.made[1], q + 1)
+        return -1
+    asked = desk.requests
+    asked.symbol[q], asked.kind[q], asked.side[q], asked.unit[q] = symbol, kind, side, unit
+    asked.amount[q], asked.rank[q] = amount, rank
+    asked.order_type[q], asked.tif[q], asked.fractions[q], asked.exit_after_bars[q] = MARKET, 0, 0, 0
+    asked.limit[q] = asked.stop[q] = asked.trail[q] = NAN
+    asked.stop_loss[q] = asked.take_profit[q] = asked.leg_trail[q] = NAN
+    asked.until[q], asked.group[q] = 0, -1
+    return int(q)
+
+
+@kernel
+def enter(
+    row: Row, desk: Desk, side: int, unit: int = CONFIGURED, amount: float = NAN, limit: float = NAN,
+    stop: float = NAN, stop_loss: float = NAN, take_profit: float = NAN, trail: float = NAN, fractions: int = 0,
+    exit_after_bars: int = 0, rank: float = 0.0,
+) -> None:  # fmt: skip
+    """Ask to enter on a side, with legs if their prices (or fractions, by the bits of Requests.fractions) are given."""
+    q = write(desk, row.symbol, ENTER, side, unit, amount, rank)
+    if q >= 0:
+        asked = desk.requests
+        asked.limit[q], asked.stop[q] = limit, stop
+        asked.stop_loss[q], asked.take_profit[q], asked.leg_trail[q] = stop_loss, take_profit, trail
+        asked.fractions[q], asked.exit_after_bars[q] = fractions, exit_after_bars
+
+
+@kernel
+def leave(row: Row, desk: Desk, rank: float = 0.0) -> None:
+    """Ask to exit: orders cancelled, position closed."""
+    write(desk, row.symbol, EXIT, 0, CONFIGURED, NAN, rank)
+
+
+@kernel
+def target(row: Row, desk: Desk, amount: float, unit: int = UNIT, rank: float = 0.0) -> None:
+    """Ask for a position: signed units, notional or share of equity."""
+    write(desk, row.symbol, TARGET, 0, unit, amount, rank)
+
+
+@kernel
+def place(
+    row: Row, desk: Desk, side: int, amount: float, unit: int = UNIT, order_type: int = MARKET, tif: int = 0,
+    limit: float = NAN, stop: float = NAN, trail: float = NAN, fractions: int = 0, until: int = 0, group: int = -1,
+    rank: float = 0.0,
+) -> None:  # fmt: skip
+    """Ask for one order as given."""
+    q = write(desk, row.symbol, ORDER, side, unit, amount, rank)
+    if q >= 0:
+        asked = desk.requests
+        asked.order_type[q], asked.tif[q], asked.limit[q], asked.stop[q] = order_type, tif, limit, stop
+        asked.trail[q], asked.fractions[q], asked.until[q], asked.group[q] = trail, fractions, until, group
+
+
+@kernel
+def cancel(row: Row, desk: Desk, rank: float = 0.0) -> None:
+    """Ask to cancel every order of the symbol."""
+    write(desk, row.symbol, CANCEL, 0, CONFIGURED, NAN, rank)
+
+
+def user_step(row: Row, desk: Desk) -> None:
+    """Stands where a user's step is put."""
+
+
+@kernel
+def call_step(
+    index: int, symbol: int, timestamp: int, known_at: int, first: float, high: float, low: float, close: float,
+    volume: float, position: float, average: float, cash: float, values: Float64, memory: Float64, count: Int64,
+    requests: Requests,
+) -> None:  # fmt: skip
+    """Hand one row to the step."""
+    row = Row(
+        index, symbol, timestamp, known_at, first, high, low, close, volume, position, average, cash, values, memory
+    )
+    user_step(row, Desk(count, requests))
+
+
+@step
+def take_steps(t: int, clock: Clock, market: Market, requests: Requests, state: State, steps: Steps) -> int:
+    """Call the step for every row of label t; how many requests it made, in the queue by rank, then as made."""
+    steps.made[0] = 0
+    for i in range(clock.starts[t], clock.ends[t]):
+        symbol = int(market.symbol[i])
+        call_step(
+            i, symbol, clock.timestamp[t], clock.known_at[t], market.open[i], market.high[i], market.low[i],
+            market.close[i], market.volume[i], state.book[symbol, POSITION], state.book[symbol, AVERAGE],
+            state.account[CASH], steps.values, steps.memory, steps.made, requests,
+        )  # fmt: skip
+    count = min(steps.made[0], len(requests.label))
+    for j in range(count):
+        place = j
+        while place > 0 and requests.rank[state.queue[place - 1]] < requests.rank[j]:
+            state.queue[place] = state.queue[place - 1]
+            place -= 1
+        state.queue[place] = j
+    return int(count)
+
+
+def with_step(python: Callable[[Row, Desk], None]) -> Flat[..., int]:
+    """The ledger's loop with a step in it."""
+    folder = f"step-{digest_of(python)}"
+    caller = call_step.bound({"user_step": Kernel(python, folder=folder)}, folder=folder)
+    taking = take_steps.bound({"call_step": caller}, folder=folder)
+    names = {"STEPPED": 1, "take_steps": taking}
+    deciding = ledger.decide.bound(names, folder=folder)
+    return ledger.advance.bound({**names, "decide": deciding}, folder=folder)
+
+
+def digest_of(python: Callable[..., object]) -> str:
+    """Sixteen hexadecimal digits of all a step's machine code depends on: its code, what it calls, its constants.
+
+    UsageError for a global that is neither a function, a number nor an array: it could change unseen.
+    """
+    digest = hashlib.sha256()
+    _feed(python, digest.update, set())
+    return digest.hexdigest()[:16]
+
+
+def _feed(value: Any, tell: Callable[[bytes], object], seen: set[int]) -> None:
+    python = value.python if isinstance(value, Kernel) else value
+    if isinstance(python, types.FunctionType):
+        if id(python) in seen:
+            return
+        seen.add(id(python))
+        code = python.__code__
+        tell(repr((python.__qualname__, code.co_code, code.co_names, code.co_varnames, python.__defaults__)).encode())
+        tell(repr([constant for constant in code.co_consts if not isinstance(constant, types.CodeType)]).encode())
+        if python.__closure__:
+            raise UsageError(f"step: {python.__qualname__} uses variables of an enclosing function; make them globals")
+        known = python.__globals__
+        for name in sorted({i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"} & set(known)):
+            tell(name.encode())
+            _feed(known[name], tell, seen)
+    elif isinstance(python, np.ndarray):
+        tell(repr((python.dtype, python.shape)).encode() + python.tobytes())
+    elif isinstance(python, (int, float, str, tuple, bool)) or python is None:
+        tell(repr((type(python).__name__, python)).encode())
+    elif isinstance(python, types.ModuleType) and python.__name__ in ("math", "numpy"):
+        tell(python.__name__.encode())
+    elif isinstance(python, type) and hasattr(python, "_fields"):
+        tell(repr((python.__qualname__, python._fields)).encode())
+    else:
+        raise UsageError(f"step: {value!r} could change unseen; use functions, numbers, arrays, math and numpy only")
