@@ -14,16 +14,17 @@ from backtester.data.calendar import Session
 from backtester.data.columns import dates, dictionary, dictionary_of, empty, numbers, symbols_of, text, view_of
 from backtester.data.expected import expected_labels
 from backtester.features.intraday import Pass, derived_table, gaps_table, run_pass, running_table, summary_table
-from backtester.features.rows import rows_of
+from backtester.features.rows import Rows, rows_of
 from backtester.features.trailing_rows import on_rows, ratios
 from backtester.features.trailing_tables import historical_table, profile_table
-from backtester.run import indicating, replaying, trading
+from backtester.run import indicating
 from backtester.run.commit import Carry, Completed
 from backtester.run.flow import Flow
 from backtester.run.indicating import Indicated
 from backtester.run.loading import Failure, Loaded
 from backtester.run.plan import STREAM_KINDS, Plan
 from backtester.schema import FAILURES, TRAILING
+from backtester.strategy.loading import Loaded as Strategy
 
 EPOCH = date(1970, 1, 1)
 
@@ -71,16 +72,7 @@ def complete(plan: Plan, prepared: Prepared, carry: Carry) -> Completed:
         more = ratios(prepared.loaded.past, rows, _places(plan, session)) if prepared.loaded.past and rows else {}
         tables["indicators"] = indicating.indicators_table(plan, indicated, more)
     if plan.strategy is not None and rows is not None:
-        columns = indicated.on_rows(plan)
-        if prepared.loaded.past is not None:
-            columns |= on_rows(prepared.loaded.past, rows, _places(plan, session))
-        if plan.strategy.kind == "event":
-            tables |= replaying.tell(
-                plan, plan.strategy, replaying.Seen(prepared.done, rows, columns, tables), carry, flow
-            )
-        else:
-            decided = trading.decide(plan.strategy, rows, columns, flow)
-            tables |= decided.tables | trading.trade(plan, decided, carry, flow)
+        tables |= _traded(plan, plan.strategy, prepared, indicated, rows, tables, carry)
     with flow.step("5.SUMMARY") as step:
         step.rows = prepared.processed
         grid = prepared.done.grid.grid
@@ -92,6 +84,29 @@ def complete(plan: Plan, prepared: Prepared, carry: Carry) -> Completed:
         step.rows = sum(table.num_rows for table in tables.values())
         step.detail = f"Complete - {step.rows} rows in {len(tables)} tables"
     return Completed(flow, prepared.processed, len(prepared.loaded.failures), tables)
+
+
+def _traded(
+    plan: Plan,
+    strategy: Strategy,
+    prepared: Prepared,
+    indicated: Indicated,
+    rows: Rows,
+    tables: dict[str, pa.Table],
+    carry: Carry,
+) -> dict[str, pa.Table]:
+    """What a strategy asked for and what became of it."""
+    # Here and not above: they bring Polars, a quarter of a second that a run without a strategy has no use for.
+    from backtester.run import replaying, trading
+
+    columns = indicated.on_rows(plan)
+    if prepared.loaded.past is not None:
+        columns |= on_rows(prepared.loaded.past, rows, _places(plan, prepared.loaded.session))
+    if strategy.kind == "event":
+        seen = replaying.Seen(prepared.done, rows, columns, tables)
+        return replaying.tell(plan, strategy, seen, carry, prepared.flow)
+    decided = trading.decide(strategy, rows, columns, prepared.flow)
+    return decided.tables | trading.trade(plan, decided, carry, prepared.flow)
 
 
 def _continued(plan: Plan, prepared: Prepared, carry: Carry) -> Indicated:
