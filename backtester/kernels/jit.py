@@ -14,7 +14,8 @@ import os
 import platform
 import stat
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, Self, TypeVar
 
@@ -141,6 +142,21 @@ def compiled() -> None:
 
     numba.config.CACHE_DIR = str(cache_folder())  # type: ignore[attr-defined]  # made at import
     _Mode.compiled = True
+
+
+def is_compiled() -> bool:
+    """True once kernels run as machine code."""
+    return _Mode.compiled
+
+
+@contextmanager
+def interpreted() -> Iterator[None]:
+    """Run kernels as plain Python inside, whatever they run as outside; no other thread may call one meanwhile."""
+    before, _Mode.compiled = _Mode.compiled, False
+    try:
+        yield
+    finally:
+        _Mode.compiled = before
 
 
 def is_cached() -> bool:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
-from backtester.arrays import Int64
+from backtester.arrays import Float64, Int64
 from backtester.data.calendar import Session
 from backtester.data.columns import dates, dictionary, dictionary_of, empty, numbers, symbols_of, text, view_of
 from backtester.data.expected import expected_labels
@@ -64,7 +64,7 @@ def complete(plan: Plan, prepared: Prepared, carry: Carry) -> Completed:
     """
     flow, session = prepared.flow, prepared.loaded.session
     tables = dict(prepared.tables)
-    indicated = _continued(plan, prepared, carry)
+    indicated = continued(plan, prepared, carry)
     if indicated.state is not None:
         tables["indicator_state"] = indicated.state
     rows = rows_of(prepared.done, session, plan.derived, plan.config.interval) if _needs_rows(plan) else None
@@ -99,9 +99,7 @@ def _traded(
     # Here and not above: they bring Polars, a quarter of a second that a run without a strategy has no use for.
     from backtester.run import replaying, trading
 
-    columns = indicated.on_rows(plan)
-    if prepared.loaded.past is not None:
-        columns |= on_rows(prepared.loaded.past, rows, _places(plan, prepared.loaded.session))
+    columns = columns_of(plan, prepared, indicated, rows)
     if strategy.kind == "event":
         seen = replaying.Seen(prepared.done, rows, columns, tables)
         return replaying.tell(plan, strategy, seen, carry, prepared.flow)
@@ -109,7 +107,15 @@ def _traded(
     return decided.tables | trading.trade(plan, decided, carry, prepared.flow)
 
 
-def _continued(plan: Plan, prepared: Prepared, carry: Carry) -> Indicated:
+def columns_of(plan: Plan, prepared: Prepared, indicated: Indicated, rows: Rows) -> dict[str, Float64]:
+    """What a strategy reads beside the bars, by key: indicators and historical values, one value a row."""
+    columns = indicated.on_rows(plan)
+    if prepared.loaded.past is not None:
+        columns |= on_rows(prepared.loaded.past, rows, _places(plan, prepared.loaded.session))
+    return columns
+
+
+def continued(plan: Plan, prepared: Prepared, carry: Carry) -> Indicated:
     """The indicators with those that go on overnight."""
     uses = [use for use in plan.indicators if use.is_chained]
     if not uses:
