@@ -69,7 +69,8 @@ def complete(plan: Plan, prepared: Prepared, carry: Carry) -> Completed:
         tables["indicator_state"] = indicated.state
     rows = rows_of(prepared.done, session, plan.derived, plan.config.interval) if _needs_rows(plan) else None
     if "indicators" in plan.config.run.tables:
-        more = ratios(prepared.loaded.past, rows, _places(plan, session)) if prepared.loaded.past and rows else {}
+        past = prepared.loaded.past
+        more = ratios(past, rows, _places(plan, rows.symbols.to_pylist())) if past and rows else {}
         tables["indicators"] = indicating.indicators_table(plan, indicated, more)
     if plan.strategy is not None and rows is not None:
         tables |= _traded(plan, plan.strategy, prepared, indicated, rows, tables, carry)
@@ -111,7 +112,7 @@ def columns_of(plan: Plan, prepared: Prepared, indicated: Indicated, rows: Rows)
     """What a strategy reads beside the bars, by key: indicators and historical values, one value a row."""
     columns = indicated.on_rows(plan)
     if prepared.loaded.past is not None:
-        columns |= on_rows(prepared.loaded.past, rows, _places(plan, prepared.loaded.session))
+        columns |= on_rows(prepared.loaded.past, rows, _places(plan, rows.symbols.to_pylist()))
     return columns
 
 
@@ -128,9 +129,9 @@ def _needs_rows(plan: Plan) -> bool:
     return plan.strategy is not None or ("indicators" in plan.config.run.tables and bool(plan.historical))
 
 
-def _places(plan: Plan, session: Session) -> Int64:
-    """Where the session's symbols are among those that historical values are kept for."""
-    places: Int64 = np.searchsorted(plan.columns, plan.universe(session.date))
+def _places(plan: Plan, symbols: list[str]) -> Int64:
+    """Where symbols are among those that historical values are kept for."""
+    places: Int64 = np.searchsorted(plan.columns, symbols)
     return places
 
 
@@ -163,7 +164,7 @@ def _historical(plan: Plan, loaded: Loaded, flow: Flow) -> dict[str, pa.Table]:
     if past is None:
         return {}
     universe = plan.universe(loaded.session.date)
-    columns = _places(plan, loaded.session)
+    columns = _places(plan, universe)
     tables = {"historical_indicators": historical_table(past, universe, columns)}
     if "historical_profiles" in plan.config.run.tables:
         tables["historical_profiles"] = profile_table(past, universe, columns)

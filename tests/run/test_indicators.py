@@ -364,6 +364,25 @@ def test_damage_to_a_past_session_leaves_one_symbol_out_and_says_so(tmp_path, sa
     assert verify(RunDir(where)).ok
 
 
+def test_damage_to_this_session_moves_no_other_symbols_values(tmp_path, sample):
+    target = tmp_path / "store"
+    shutil.copytree(sample, target)
+    entry = Store(target).entry("XNYS", M1, dt.date(2024, 12, 2))
+    content = bytearray(entry.path.read_bytes())
+    content[entry.layout.columns["close"][0]] ^= 1  # the first row: the first symbol's
+    entry.path.write_bytes(bytes(content))
+    past = [{"name": "cumulative_volume", "sessions": 3}]
+    path = written(tmp_path / "c.json", indicators=CONTINUOUS, historical=past)
+    found = [run(path, store, tmp_path / name) for name, store in (("whole", sample), ("damaged", target))]
+    whole, damaged = (rows(each, "indicators", "2024-12-02") for each in found)
+    others = pl.col("symbol").cast(pl.String) != entry.layout.symbols[0]
+
+    assert damaged.height == damaged.filter(others).height == whole.filter(others).height > 500
+    assert damaged.with_columns(pl.col("symbol").cast(pl.String)).equals(
+        whole.filter(others).with_columns(pl.col("symbol").cast(pl.String))
+    )
+
+
 def test_every_error_of_every_indicator_is_told_at_once(tmp_path):
     path = written(
         tmp_path / "c.json",
