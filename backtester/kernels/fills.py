@@ -39,7 +39,7 @@ from backtester.kernels.codes import (
     WAS_REPLACED,
 )
 from backtester.kernels.flat import outlined, step
-from backtester.kernels.orders import accept, cancel_all, cancel_group, draft, end_order, event, remove
+from backtester.kernels.orders import accept, cancel_all, cancel_group, draft, end_order, event, refresh_mark, remove
 from backtester.kernels.state import (
     ACCEPTED_AT,
     ARMED,
@@ -61,6 +61,7 @@ from backtester.kernels.state import (
     LEGS,
     LIMIT_PRICE,
     LIVE,
+    MARK_LABEL,
     MET,
     MOVED_LABEL,
     NOW_LIMIT,
@@ -245,6 +246,8 @@ def fill(
         is_ambiguous = 1 if worst != price else 0
     elif where == INSIDE and state.orders[k, LEG_OF] >= 0 and state.counters[LEGS] > 1:
         worst, best, is_ambiguous = other_legs(k, row, t, price, quantity, clock, market, rules, state)
+    if signed == 0.0 and len(state.book) > 1 and state.facts[symbol, MARK_LABEL] < state.counters[LABELS]:
+        mark_before(symbol, t, clock, market, state)
     realized = book_fill(symbol, side, quantity, price, commission, at, rules.fifo, state, log)
     is_stale = 1 if state.orders[k, MET] == 0 and state.counters[LABELS] > state.orders[k, ACCEPTED_AT] + 1 else 0
     write_fill(
@@ -252,6 +255,14 @@ def fill(
         log,
     )  # fmt: skip
     return settled(k, at, where, quantity, wanted, price, commission, signed, is_reduced, rules, state, log)
+
+
+@outlined
+def mark_before(symbol: int, t: int, clock: Clock, market: Market, state: State) -> None:
+    """Mark a symbol at its close before label t: nobody did while it was not held, and others' cash counts it now."""
+    state.counters[LABELS] -= 1
+    refresh_mark(symbol, t - 1, clock, market, state)
+    state.counters[LABELS] += 1
 
 
 @outlined

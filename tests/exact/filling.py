@@ -191,8 +191,8 @@ def doubt(book, order, quantity, price, rule, bar, inside):
 
 
 def takes_part(book, leg):
-    """True if a leg meets the bar at hand."""
-    return leg.label < book.label or leg in book.armed
+    """True if a leg meets the bar at hand and has not had its turn in it."""
+    return (leg.label < book.label or leg in book.armed) and leg.turned < book.label
 
 
 def within_only(rules, leg, bar):

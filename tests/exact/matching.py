@@ -102,6 +102,7 @@ class _Round:
     def turn(self, order, stage):
         book, rules, bar = self.book, self.book.rules, self.bar(order)
         self.had_turn.add(order.id)
+        order.turned = book.label
         if order.type in ("market", "market_on_open", "market_on_close"):
             self.market_turn(order, bar, stage)
             return

@@ -176,6 +176,7 @@ class Order:
     bars_met: int = 0
     legs_made: bool = False
     was_stop: bool = False
+    turned: int = -1  # the label of its latest turn
     status: str = "live"
 
     @property
