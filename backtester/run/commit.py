@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -57,8 +58,13 @@ def carried(tables: dict[str, pa.Table]) -> Carry:
 
 def committed_carry(run_dir: RunDir, session: str) -> Carry:
     """The same, from the files of a session that is committed and whole."""
+    return carried(committed_tables(run_dir, session, schema.CARRIED))
+
+
+def committed_tables(run_dir: RunDir, session: str, names: Iterable[str]) -> dict[str, pa.Table]:
+    """Those of the named tables that a committed session has, from its files."""
     held = run_dir.record(session)["tables"]
-    return carried({name: _read(run_dir, name, session) for name in schema.CARRIED if name in held})
+    return {name: _read(run_dir, name, session) for name in names if name in held}
 
 
 def _read(run_dir: RunDir, table: str, session: str) -> pa.Table:

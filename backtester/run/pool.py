@@ -26,9 +26,7 @@ from backtester.run.plan import Plan
 from backtester.run.session import Prepared, complete, prepare
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from backtester.results.collected import Collected
+    from backtester.run.guarding import Guard
 
 # Loading compiled kernels costs a second, in which plain Python does about this many rows.
 COMPILE_ROWS = 50_000
@@ -90,14 +88,14 @@ def run_plan(
         _choose_kernels(plan, todo, tell)
         carry = _carry(plan, run_dir, todo)
         bars = computed = 0
-        collected = _collected(plan)
-        for done in _computed(plan, todo, run_dir, workers=workers, carry=carry, collected=collected):
+        guard = _guard(plan, run_dir, todo)
+        for done in _computed(plan, todo, run_dir, workers=workers, carry=carry, guard=guard):
             run_dir.log(done.lines)
             bars, computed = bars + done.bars, computed + 1
             elapsed = time.perf_counter() - begun
             progress(Progress(computed, len(todo), bars, elapsed, done.lines))
         manifest = run_dir.manifest() if not todo else None
-        manifest = manifest or finish(plan, run_dir, run_tables=_run_tables(plan, run_dir, collected))
+        manifest = manifest or finish(plan, run_dir, run_tables=guard.run_tables() if guard else None)
     seconds = time.perf_counter() - begun
     return Outcome(run_dir.root, len(plan.sessions), computed, manifest["bars"], manifest["failed"], seconds)
 
@@ -159,30 +157,22 @@ def _choose_kernels(plan: Plan, todo: list[Session], tell: Callable[[str], None]
     jit.compiled()
 
 
-def _collected(plan: Plan) -> Collected | None:
+def _guard(plan: Plan, run_dir: RunDir, todo: list[Session]) -> Guard | None:
     if plan.strategy is None:
         return None
-    from backtester.results.collected import Collected  # metrics are of runs with a strategy
+    from backtester.run.guarding import Guard  # with all metrics, which other runs have none of
 
-    return Collected(benchmark=plan.config.metrics.benchmark)
-
-
-def _run_tables(plan: Plan, run_dir: RunDir, collected: Collected | None) -> dict[str, pa.Table]:
-    if collected is None:
-        return {}
-    from backtester.run.measuring import measure  # as above
-
-    return {"metrics": measure(plan, run_dir, collected)}
+    return Guard(plan, run_dir, todo)
 
 
 def _computed(
-    plan: Plan, todo: list[Session], run_dir: RunDir, *, workers: int, carry: Carry, collected: Collected | None
+    plan: Plan, todo: list[Session], run_dir: RunDir, *, workers: int, carry: Carry, guard: Guard | None
 ) -> Iterator[Done]:
     """Each session's outcome as it is committed; at most `workers` + 1 sessions are in memory."""
     with _terminable(), ThreadPoolExecutor(1, "load") as loading, ThreadPoolExecutor(workers, "session") as pool:
         threads = _Threads(loading, Loader(plan), pool, workers)
         yield from (
-            _chained(plan, todo, run_dir, threads, carry, collected)
+            _chained(plan, todo, run_dir, threads, carry, guard)
             if plan.is_chained
             else _apart(plan, todo, run_dir, threads)
         )
@@ -206,7 +196,7 @@ def _apart(plan: Plan, todo: list[Session], run_dir: RunDir, threads: _Threads) 
 
 
 def _chained(
-    plan: Plan, todo: list[Session], run_dir: RunDir, threads: _Threads, carry: Carry, collected: Collected | None
+    plan: Plan, todo: list[Session], run_dir: RunDir, threads: _Threads, carry: Carry, guard: Guard | None
 ) -> Iterator[Done]:
     """Sessions that take over from the one before: workers prepare and commit, this thread completes in order."""
     waiting = deque(todo)
@@ -220,8 +210,8 @@ def _chained(
             if preparing:
                 completed = complete(plan, preparing.popleft().result(), carry)
                 carry = carried(completed.tables)
-                if collected is not None:
-                    collected.add(completed.flow.session, completed.tables)
+                if guard is not None:
+                    guard.admit(completed)
                 committing.add(threads.pool.submit(commit, run_dir, completed))
             finished, committing = wait(committing, None if is_idle else 0, FIRST_COMPLETED)
             yield from (future.result() for future in finished)

@@ -10,7 +10,7 @@ import pytest
 from backtester.data import sample
 from backtester.data.run_dir import RunDir
 from backtester.data.store import Store
-from backtester.errors import ConfigError, StrategyError
+from backtester.errors import ConfigError, StrategyError, VerificationError
 from backtester.interval import Interval
 from backtester.results.headline import metrics_of
 from backtester.results.verify import verify
@@ -204,3 +204,24 @@ def test_a_run_is_verified_and_its_metrics_are_those_that_sql_computes(tmp_path,
     assert metrics["trades"] == sum(not trade["is_open"] for trade in table(done, "trades"))
     assert metrics["sessions_per_year"] == 252.0
     assert metrics["beta"] is not None
+
+
+def test_a_session_whose_tables_contradict_themselves_is_not_committed(tmp_path, store, monkeypatch):
+    complete = pool.complete
+
+    def wrong(plan, prepared, carry):
+        done = complete(plan, prepared, carry)
+        if done.flow.session == "2024-11-29":
+            fills = done.tables["fills"]
+            place = fills.schema.get_field_index("commission")
+            done.tables["fills"] = fills.set_column(place, fills.schema.field(place), pa.array([9.0] * len(fills)))
+        return done
+
+    monkeypatch.setattr(pool, "complete", wrong)
+    with pytest.raises(VerificationError, match=r"2024-11-29: the ledger's tables contradict themselves.*cash_moves"):
+        run(tmp_path, store)
+
+    monkeypatch.undo()
+    (broken,) = (tmp_path / "runs").iterdir()
+    assert RunDir(broken).sessions() == ["2024-11-27"]
+    assert verify(run(tmp_path, store, resume=True)).ok
