@@ -2,7 +2,8 @@
 
 Numba hands a group on as one value of all its fields' parts: with the ledger's six groups that is six hundred words a
 call, and a load of a whole group at every mention, which took minutes to compile. So a parameter whose annotation is a
-NamedTuple becomes one parameter for each field that the kernel, or one it calls, mentions. As plain Python such a
+NamedTuple becomes one parameter for each field that the kernel, or one it calls, mentions. Records are taken as one run
+of numbers and indexed without a sign: a width known to the compiler and no wrap-around test. As plain Python such a
 kernel is the function it is.
 """
 
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from backtester.kernels.jit import Arguments, Kernel, Result
+from backtester.kernels.state import WIDTHS, Log, State
 
 
 class Flat(Kernel[Arguments, Result]):
@@ -29,15 +31,21 @@ class Flat(Kernel[Arguments, Result]):
     def machine(self) -> Callable[..., Any]:
         """The compiled function behind one that takes groups and picks their fields."""
         jitted, picks = self.jitted, []
+        records: list[int] = []
         for place, name in enumerate(self.parameters):
             group = self.groups.get(name)
             if group is None:
                 picks.append((place, -1))
             else:
+                is_record = self._kinds[name] in (State, Log)
+                records += [len(picks) + k for k, f in enumerate(self.fields[name]) if is_record and f in WIDTHS]
                 picks += [(place, group.index(field)) for field in self.fields[name]]
 
         def call(*args: Any) -> Any:
-            return jitted(*[args[place] if field < 0 else args[place][field] for place, field in picks])
+            given = [args[place] if field < 0 else args[place][field] for place, field in picks]
+            for place in records:
+                given[place] = given[place].reshape(-1)
+            return jitted(*given)
 
         return call
 
@@ -55,6 +63,9 @@ class Flat(Kernel[Arguments, Result]):
         # Numba types a Python number as that very number, and would compile a kernel for each it is called with.
         names = {name: np.int64(value) if type(value) is int else value for name, value in names.items()}
         names |= {_constant(value): _NUMPY[type(value)](value) for value in self._constants()}
+        names |= {_width(field): np.uint64(width) for field, width in WIDTHS.items()}
+        names |= {f"{_width(field)}_signed": np.int64(width) for field, width in WIDTHS.items()}
+        names["uint64"] = np.uint64
         names |= {f"group_{name}": kind for name, kind in self._kinds.items()}
         function = types.FunctionType(made.__code__, {**names, "__name__": self.python.__module__}, made.__name__)
         function.__qualname__, function.__module__ = self.python.__qualname__, self.python.__module__
@@ -150,12 +161,33 @@ class _Apart(ast.NodeTransformer):
             return ast.copy_location(ast.Name(id=_part(node.value.id, node.attr), ctx=node.ctx), node)
         return self.generic_visit(node)
 
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        field = self._field(node.value)
+        self.generic_visit(node)
+        if field is None:
+            return node
+        if isinstance(node.slice, ast.Tuple) and field in WIDTHS:
+            row, column = (_unsigned(each) for each in node.slice.elts)
+            width = ast.Name(id=_width(field), ctx=ast.Load())
+            node.slice = ast.BinOp(ast.BinOp(row, ast.Mult(), width), ast.Add(), column)
+        elif not isinstance(node.slice, ast.Tuple):
+            node.slice = _unsigned(node.slice)
+        return node
+
+    def _field(self, node: ast.expr) -> str | None:
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in self.kernel.groups:
+            return node.attr
+        return None
+
     def visit_Constant(self, node: ast.Constant) -> ast.AST:  # the name ast looks for
         return ast.copy_location(ast.Name(id=_constant(node.value), ctx=ast.Load()), node) if _is_whole(node) else node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:  # the name ast looks for
         callee = self.kernel.callee(node)
+        measured = self._field(node.args[0]) if isinstance(node.func, ast.Name) and node.func.id == "len" else None
         self.generic_visit(node)
+        if measured in WIDTHS:
+            return ast.BinOp(node, ast.FloorDiv(), ast.Name(id=f"{_width(str(measured))}_signed", ctx=ast.Load()))
         if callee is None:
             node.args = [self._whole(value) for value in node.args]
             return node
@@ -184,6 +216,14 @@ _NUMPY: dict[type, Any] = {int: np.int64, bool: np.bool_}
 
 def _is_whole(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) in _NUMPY
+
+
+def _unsigned(index: ast.expr) -> ast.expr:
+    return ast.Call(func=ast.Name(id="uint64", ctx=ast.Load()), args=[index], keywords=[])
+
+
+def _width(field: str) -> str:
+    return f"width_{field}"
 
 
 def _constant(value: Any) -> str:

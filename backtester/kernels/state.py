@@ -302,6 +302,26 @@ class Log(NamedTuple):
     sessions: Float64  # [sessions, SESSION_COLUMNS]
 
 
+# Columns of the arrays of State and Log that are records: compiled code takes them as one run of numbers.
+WIDTHS = {
+    "book": BOOK_COLUMNS,
+    "facts": FACT_COLUMNS,
+    "amounts": AMOUNT_COLUMNS,
+    "orders": ORDER_COLUMNS,
+    "lots": 2,
+    "keys": KEY_COLUMNS,
+    "order_facts": LOGGED_FACTS,
+    "order_amounts": LOGGED_AMOUNTS,
+    "events": EVENT_COLUMNS,
+    "event_amounts": 2,
+    "fills": FILL_COLUMNS,
+    "fill_amounts": FILL_AMOUNTS,
+    "trades": TRADE_COLUMNS,
+    "trade_amounts": TRADE_AMOUNTS,
+    "sessions": SESSION_COLUMNS,
+}
+
+
 class Steps(NamedTuple):
     """What a compiled step needs beside the ledger's arrays; empty where there is none."""
 
