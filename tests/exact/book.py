@@ -6,6 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from tests.exact import money, touch
+from tests.exact.trades import Trades
 from tests.exact.types import Event, Fill, Legs, Order
 
 
@@ -22,6 +23,7 @@ class Book:
         self.month_units = {}
         self.armed = []  # legs that take part in the bar of their entry
         self.halted = self.past_cutoff = False
+        self.trades = Trades(fifo=rules.lots == "fifo")
 
     def held(self, symbol):
         """The signed position."""
@@ -85,6 +87,9 @@ class Book:
         fee, order.charged = fee - order.charged, fee
         self.cash -= order.side * quantity * price + fee
         after = self.position[symbol] = before + order.side * quantity
+        trade, realized = self.trades.fill(
+            symbol, order.side, quantity, price, fee, before, self.label, at_open=at_open
+        )
         month = self.now.month
         self.month_units[month] = self.month_units.get(month, Fraction(0)) + quantity
         done = after == 0 if order.closes else order.filled == order.quantity
@@ -92,7 +97,7 @@ class Book:
         order.status = "filled" if done else "live"
         fill = Fill(
             order.id, symbol, self.label, at_open, order.side, quantity, price, reference, fee, rule,
-            spread[0] is not None, *(price if p is None else p for p in spread), after, self.cash,
+            spread[0] is not None, *(price if p is None else p for p in spread), after, self.cash, trade, realized,
         )  # fmt: skip
         self.fills.append(fill)
         self._follow(order, before, after)

@@ -54,6 +54,8 @@ def mark(book):
     """Marks at the close; timers count, and those that end become market orders."""
     for symbol, bar in book.now.bars.items():
         book.mark[symbol], book.bar[symbol] = bar.close, bar
+        if book.held(symbol):
+            book.trades.mark(symbol, book.held(symbol), bar, book.label)
     for order in book.live():
         if (
             order.status == "live"

@@ -203,6 +203,8 @@ class Fill(NamedTuple):
     best: Fraction
     position: Fraction
     cash: Fraction
+    trade: int
+    realized: Fraction
 
 
 class Event(NamedTuple):

@@ -5,10 +5,10 @@ import pytest
 from backtester.kernels import jit
 from tests.exact.types import Rules
 from tests.execution.generated import generated
-from tests.execution.two_engines import Case, exact, exact_rules, real
+from tests.execution.two_engines import TRADE_AMOUNTS, TRADE_FACTS, Case, exact, exact_rules, real
 
-EQUAL = ("order", "symbol", "label", "side", "rule", "ambiguous")
-CLOSE = ("quantity", "price", "reference", "commission", "worst", "best", "position", "cash")
+EQUAL = ("order", "symbol", "label", "side", "rule", "ambiguous", "trade")
+CLOSE = ("quantity", "price", "reference", "commission", "worst", "best", "position", "cash", "realized")
 
 
 def close(found, expected):
@@ -27,6 +27,14 @@ def differences(found, expected):
             break
     if len(found.fills) != len(expected.fills):
         told.append(f"{len(found.fills)} fills, not {len(expected.fills)}")
+    for one, other in zip(found.trades, expected.trades, strict=False):
+        names = [name for name in TRADE_FACTS if one[name] != other[name]]
+        names += [name for name in TRADE_AMOUNTS if not close(one[name], other[name])]
+        if names:
+            told.append(f"trade {one['id']}: " + ", ".join(f"{n} {one[n]} is not {float(other[n])}" for n in names))
+            break
+    if len(found.trades) != len(expected.trades):
+        told.append(f"{len(found.trades)} trades ended, not {len(expected.trades)}")
     ours, theirs = set(found.ends), set(expected.ends)
     told += [f"ends without the page: {sorted(ours - theirs)[:3]}"] if ours - theirs else []
     told += [f"ends that are missing: {sorted(theirs - ours)[:3]}"] if theirs - ours else []

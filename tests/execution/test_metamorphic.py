@@ -15,7 +15,7 @@ some = pytest.mark.parametrize(
 MONEY_RULES = ("capital", "tick")
 MONEY_FEES = ("per_order", "per_unit", "minimum", "sell_per_unit", "sell_cap")
 MONEY_LIMITS = ("max_buying_power", "max_per_trade", "max_per_symbol", "max_daily_loss")
-MONEY = ("price", "reference", "commission", "worst", "best", "cash")
+MONEY = ("price", "reference", "commission", "worst", "best", "cash", "realized")
 
 
 def times(section, names, factor):

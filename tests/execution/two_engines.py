@@ -58,15 +58,19 @@ class Case:
 
 
 class Outcome(NamedTuple):
-    """What both ledgers tell: fills and ends of orders in order, and (cash, equity) by label."""
+    """What both ledgers tell: fills, ends of orders and ended trades in order, and (cash, equity) by label."""
 
     fills: list
     ends: list
     equity: list
+    trades: list
 
 
 FILL = ("order", "symbol", "label", "side", "quantity", "price", "reference", "commission", "rule", "ambiguous")
-FILL += ("worst", "best", "position", "cash")
+FILL += ("worst", "best", "position", "cash", "trade", "realized")
+# A trade's facts and amounts, as kernels.state lays them out.
+TRADE_FACTS = ("id", "symbol", "side", "bars", "entries", "exits")
+TRADE_AMOUNTS = ("most", "entry_units", "entry_value", "exit_units", "exit_value", "paid", "flows", "worst", "best")
 
 
 def settings(case):
@@ -83,7 +87,7 @@ def real(case, *, session_cuts=(), label_cuts=()):
     execution, limits = settings(case)
     rules = rules_of(execution, limits, symbols=case.names, quality=bool(case.no_entry))
     account = state.new_state(case.symbols, execution.capital)
-    outcome, total = Outcome([], [], []), sum(len(day.labels) for day in case.days)
+    outcome, total = Outcome([], [], [], []), sum(len(day.labels) for day in case.days)
     for clock, market, first in _parts(case, limits, session_cuts, label_cuts):
         count = len(clock.timestamp)
         asked = [row for row in case.requests if first <= row["label"] < first + count]
@@ -182,12 +186,19 @@ def _read(done, outcome):
                 "best": part[state.F_BEST],
                 "position": part[state.F_POSITION],
                 "cash": part[state.F_CASH],
+                "trade": int(whole[state.FILL_TRADE]),
+                "realized": part[state.F_REALIZED],
             }
         )
     for row in written.events:
         if row[state.EVENT_REASON] != codes.NO_REASON:
             end = (int(row[state.EVENT_ORDER]), int(row[state.EVENT_LABEL]), codes.REASONS[row[state.EVENT_REASON]])
             outcome.ends.append(end)
+    places = {name: getattr(state, f"TRADE_{name.upper()}") for name in TRADE_FACTS}
+    amounts = {name: getattr(state, f"T_{name.upper()}") for name in TRADE_AMOUNTS}
+    for whole, part in zip(written.trades, written.trade_amounts, strict=True):
+        trade = {name: int(whole[place]) for name, place in places.items()}
+        outcome.trades.append(trade | {name: part[place] for name, place in amounts.items()})
     cash, worth = done.marks[state.E_CASH], done.equity
     outcome.equity.extend(zip(cash, worth, strict=True))
 
@@ -197,7 +208,8 @@ def exact(case):
     book = engine.simulate(exact_rules(case), exact_labels(case), exact_requests(case))
     fills = [{name: getattr(fill, name) for name in FILL} for fill in book.fills]
     ends = [(event.order, event.label, event.reason) for event in book.events if event.reason]
-    return Outcome(fills, ends, book.equity)
+    trades = [{name: getattr(trade, name) for name in (*TRADE_FACTS, *TRADE_AMOUNTS)} for trade in book.trades.ended]
+    return Outcome(fills, ends, book.equity, trades)
 
 
 def exact_rules(case):
