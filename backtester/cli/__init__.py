@@ -20,6 +20,7 @@ COMMANDS = {
     "calendar": ("calendar", "Show the sessions of an exchange."),
     "run": ("run", "Run a config over its sessions."),
     "sql": ("sql", "Ask a run a question in SQL."),
+    "replay": ("replay", "Step through a session in the terminal."),
     "audit": ("audit", "Prove that a config's run does not look ahead, and that fast and slow agree."),
     "explain": ("explain", "Say why a fill, an order, a trade or a refusal is what it is."),
     "diff": ("diff", "Find where two runs part, and what made them."),

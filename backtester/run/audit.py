@@ -78,7 +78,7 @@ def run_audit(plan: Plan, *, sessions: int = 2, every: int = 13, full: bool = Fa
     plan = _telling(plan)
     chosen = sorted({round(k) for k in np.linspace(0, len(plan.sessions) - 1, min(sessions, len(plan.sessions)))})
     found = Audit([], 0, [], [], {}, {}, {}, [])
-    for at in _sampled(plan, chosen):
+    for at in sampled(plan, chosen):
         day = at.loaded.session.date.isoformat()
         checks, step = found.checks, 1 if full else every
         for level in (_own_code(plan, at), _pipeline(plan, at)):
@@ -111,7 +111,7 @@ def _telling(plan: Plan) -> Plan:
     return dataclasses.replace(plan, config=config)
 
 
-def _sampled(plan: Plan, chosen: list[int]) -> Iterator[At]:
+def sampled(plan: Plan, chosen: list[int]) -> Iterator[At]:
     """The chosen sessions; those between them are computed where each takes over from the one before."""
     loader, carry = Loader(plan), _first_carry(plan)
     for number, session in enumerate(plan.sessions[: chosen[-1] + 1]):
