@@ -150,6 +150,7 @@ def flat(found):
     return parts + [profile.values.tobytes() + profile.used.tobytes() for profile in found.profiles]
 
 
+@settings(max_examples=settings.default.max_examples // 3)
 @given(histories(), st.data())
 def test_jumps_feeding_and_other_symbols_change_no_bit(history, data):
     calendar, symbols, rows = history

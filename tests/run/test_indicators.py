@@ -102,7 +102,7 @@ def dumps(tmp_path_factory):
 @pytest.fixture(scope="module")
 def mit(tmp_path_factory):
     store = tmp_path_factory.mktemp("mit") / "store"
-    for symbol in ("AZO", "ERIE", "EXE"):
+    for symbol in ("AZO", "EXE"):
         source = DATA / "us_equity_2024_1m_mit/stocks/ohlc/usd/1min" / symbol / "2024.csv"
         words = ["--symbol", symbol, "--exchange", "XNYS", "--interval", "1m", "--label", "start"]
         invoked("import", "csv", source, store, *words)
@@ -221,7 +221,7 @@ def test_a_minute_profile_is_a_plain_group_by(tmp_path, mit):
         profile = own.filter(pl.col("key") == "volume_profile_20")
         minutes = (session.close_at - session.open_at) // 60_000_000
 
-        assert profile.height == 3 * minutes
+        assert profile.height == 2 * minutes
         assert minutes == (210 if str(session.date) == "2024-12-24" else 390)
         joined = profile.join(expected, left_on=["symbol", "session_minute"], right_on=["symbol", "minute"], how="left")
         assert joined["value"].equals(joined["value_right"])
