@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Sessions at a time.")
 @click.option("--resume", is_flag=True, help="Finish a run that was interrupted.")
+@click.option(
+    "--permute-ties", type=click.IntRange(min=1), metavar="N", help="Try N other orders of the symbols; see their P&L."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be read, and write nothing.")
 @click.option("--verbose", is_flag=True, help="Print every SESSION_FLOW line.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -45,6 +48,7 @@ def command(
     mode: str,
     workers: int,
     resume: bool,
+    permute_ties: int | None,
     dry_run: bool,
     verbose: bool,
     as_json: bool,
@@ -93,15 +97,26 @@ def command(
     from backtester.results import headline
 
     metrics = headline.metrics_of(RunDir(outcome.run_dir)) if plan.strategy is not None else {}
+    ties = {} if permute_ties is None else _ties(plan, permute_ties)
     if as_json:
-        click.echo(json.dumps(result | ({"metrics": headline.as_json(metrics)} if metrics else {})))
+        more = {"metrics": headline.as_json(metrics)} if metrics else {}
+        click.echo(json.dumps(result | more | ({"ties": ties} if ties else {})))
     else:
         already = "" if outcome.computed else " (already complete)"
         click.echo(f"{outcome.sessions} sessions, {outcome.bars:,} bars in {seconds:.2f} s{already}: {outcome.run_dir}")
-        for line in headline.headline(metrics) if metrics else ():
+        for line in [*(headline.headline(metrics) if metrics else ()), *(headline.ties_line(ties) if ties else ())]:
             click.echo(line)
     if outcome.failed:
         raise PartialError(f"{outcome.failed} symbol-sessions failed; their reasons are in the run's view `failures`")
+
+
+def _ties(plan: Plan, orders: int) -> dict[str, Any]:
+    """The P&L under other orders of the symbols."""
+    from backtester.run import pool, ties
+
+    pool.choose_kernels(plan, plan.sessions, lambda text: click.echo(text, err=True))
+    spread = ties.spread_of(plan, orders=orders)
+    return {"orders": orders, "seed": ties.SEED, "pnl": spread.pnl.tolist(), "widest": spread.widest}
 
 
 class _Bar:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -61,6 +62,14 @@ def headline(metrics: dict[str, Value]) -> list[str]:
         "touched by": "gaps {}, stale bars {}, defective bars {} of all P&L".format(*shares),
     }
     return [f"{name:14}{text}" for name, text in rows.items()]
+
+
+def ties_line(ties: dict[str, Any]) -> list[str]:
+    """The line that tells what the order of the symbols decided."""
+    own, lowest, highest = ties["pnl"][0], min(ties["pnl"]), max(ties["pnl"])
+    share = f" ({_percent(ties['widest'] / abs(own))} of the P&L)" if own else ""
+    text = f"{_money(lowest)} to {_money(highest)} under {ties['orders']} other orders of the symbols"
+    return [f"{'ties':14}{text}: {_money(ties['widest'])} apart{share}"]
 
 
 def _sessions(metrics: dict[str, Value]) -> str:

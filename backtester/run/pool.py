@@ -85,7 +85,7 @@ def run_plan(
         committed = _committed(run_dir, resume=resume, tell=tell)
         write_whole(run_dir.config_path, resolved_toml(plan.config).encode(), sync=False)
         todo = _to_do(plan, committed)
-        _choose_kernels(plan, todo, tell)
+        choose_kernels(plan, todo, tell)
         carry = _carry(plan, run_dir, todo)
         bars = computed = 0
         guard = _guard(plan, run_dir, todo)
@@ -146,7 +146,8 @@ def _carry(plan: Plan, run_dir: RunDir, todo: list[Session]) -> Carry:
     return carried({} if state is None else {"indicator_state": state})
 
 
-def _choose_kernels(plan: Plan, todo: list[Session], tell: Callable[[str], None]) -> None:
+def choose_kernels(plan: Plan, todo: list[Session], tell: Callable[[str], None]) -> None:
+    """Compiled kernels where there is enough to do, else plain Python."""
     # Two indicators cost plain Python what the pass does (10 us a row each, docs/indicators.md).
     rows = sum(plan.rows(session.date) for session in todo)
     if rows * (1 + len(plan.indicators) / 2) < COMPILE_ROWS:
