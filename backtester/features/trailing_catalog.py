@@ -149,15 +149,7 @@ def _use(
             problems.append(f".{parameter.name} is {found!r}; {wrong}")
         else:
             params[parameter.name] = float(found)  # type: ignore[arg-type]  # a number, or a problem
-    _one_of(section, "missing", entry.missing, problems)
-    _one_of(section, "source", SOURCES, problems)
-    if "source" in section and interval.is_intraday:
-        problems.append(f".source is {section['source']!r}; bars of {interval} come from the run's own; leave it out")
-    if type(section.get("skip_early_close", False)) is not bool:
-        problems.append(f".skip_early_close is {section['skip_early_close']!r}; expected true or false")
-    key = section.get("key", "key")
-    if not isinstance(key, str) or not key.isascii() or not key.isidentifier():
-        problems.append(f".key is {key!r}; expected letters, digits and _, a letter first")
+    problems += _common_problems(entry, section, interval)
     if problems:
         return None, problems
     chosen = section.get("source", "auto")
@@ -174,6 +166,20 @@ def _use(
         params=params,
     )
     return use, []
+
+
+def _common_problems(entry: Historical, section: Mapping[str, object], interval: Interval) -> list[str]:
+    problems: list[str] = []
+    _one_of(section, "missing", entry.missing, problems)
+    _one_of(section, "source", SOURCES, problems)
+    if "source" in section and interval.is_intraday:
+        problems.append(f".source is {section['source']!r}; bars of {interval} come from the run's own; leave it out")
+    if type(section.get("skip_early_close", False)) is not bool:
+        problems.append(f".skip_early_close is {section['skip_early_close']!r}; expected true or false")
+    key = section.get("key", "key")
+    if not isinstance(key, str) or not key.isascii() or not key.isidentifier():
+        problems.append(f".key is {key!r}; expected letters, digits and _, a letter first")
+    return problems
 
 
 def _unknown_name(name: object) -> str:

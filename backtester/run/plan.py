@@ -166,11 +166,7 @@ def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
         config = with_declared(config, strategy, folder=folder)
     run = config.run
     known = calendar.load(run.exchange)
-    sessions = known.sessions(run.start, run.end)
-    if not sessions:
-        raise ConfigError(
-            f"run.start to run.end: {run.exchange} has no session from {run.start} to {run.end}; widen it"
-        )
+    sessions = _sessions(known, config)
     source = _source(store, run.exchange, config.interval)
     wanted = None if run.symbols == "*" else set(run.symbols)
     listed = _first_sessions(store, run.exchange, source, run.end, wanted)
@@ -238,6 +234,16 @@ def code_digest() -> str:
     for path in sorted(PACKAGE.rglob("*.py")):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
+
+
+def _sessions(known: Calendar, config: Config) -> list[Session]:
+    run = config.run
+    sessions = known.sessions(run.start, run.end)
+    if not sessions:
+        raise ConfigError(
+            f"run.start to run.end: {run.exchange} has no session from {run.start} to {run.end}; widen it"
+        )
+    return sessions
 
 
 def _source(store: Store, exchange: str, wanted: Interval) -> Interval:
