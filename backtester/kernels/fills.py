@@ -156,7 +156,7 @@ def turn(
     if rules.volume_frac > 0.0 and where != FORCED:
         left = volume_left(symbol, row, market, rules, state)
         quantity = left if left < wanted else wanted
-    is_opening = signed >= 0.0 or (quantity if quantity > 0.0 else wanted) + signed > 0.0
+    is_opening = signed >= 0.0 or (quantity if quantity > 0.0 else wanted) + signed > NEARLY
     price = final_price(reference, kind, where, side, is_opening, quantity, row, market, rules)
     fills_rest, is_over = rules.volume_rest == 2, False
     while True:
@@ -203,7 +203,7 @@ def fill(
     """Fill `quantity` as far as limit and cash allow; True if the order has ended, or waits for a better bar."""
     symbol, side = state.orders[k, SYMBOL], state.orders[k, SIDE]
     signed = state.book[symbol, POSITION] * side
-    opening = quantity if signed >= 0.0 else max(quantity + signed, 0.0)
+    opening = quantity if signed >= 0.0 else (quantity + signed if quantity + signed > NEARLY else 0.0)
     if kind == AS_LIMIT and rules.limit_guard != 0 and side * (price - state.amounts[k, LIMIT_PRICE]) > 0.0:
         if state.orders[k, TYPE] != LIMIT:
             state.orders[k, ROUTE] = NOW_LIMIT
@@ -241,7 +241,7 @@ def fill(
         best = market.low[row] if side > 0 else market.high[row]
         is_ambiguous = 1 if worst != best else 0
         worst, best = (worst, best) if worst != best else (price, price)
-    elif where == INSIDE and state.orders[k, FRACTIONS] & HAS_LEGS and quantity + signed > 0.0:
+    elif where == INSIDE and state.orders[k, FRACTIONS] & HAS_LEGS and quantity + signed > NEARLY:
         worst = worst_entry(k, row, price, market, rules, state)
         is_ambiguous = 1 if worst != price else 0
     elif where == INSIDE and state.orders[k, LEG_OF] >= 0 and state.counters[LEGS] > 1:

@@ -81,6 +81,7 @@ from backtester.kernels.state import (
     Log,
     State,
 )
+from backtester.kernels.steps import NEARLY
 
 NAN = float("nan")
 
@@ -310,4 +311,4 @@ def opening_units(k: int, quantity: float, state: State) -> float:
     signed = state.book[symbol, POSITION] * state.orders[k, SIDE]
     if signed >= 0.0 or is_closing_live(symbol, k, state):
         return quantity
-    return quantity + signed if quantity + signed > 0.0 else 0.0
+    return quantity + signed if quantity + signed > NEARLY else 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.exact.asking import ask, execute_now, leave, opens
 from tests.exact.book import Book
-from tests.exact.filling import execute
+from tests.exact.filling import execute, settle_first_bar
 from tests.exact.matching import match
 from tests.exact.types import Order
 
@@ -133,6 +133,7 @@ def end(book):
         for order in book.live():
             if order.status == "live" and order.type == "market":
                 execute(book, order, book.bar[order.symbol].open, rule="end_open", bar=None)
+                settle_first_bar(book, order)
     for symbol in sorted(book.position):
         price = book.mark[symbol] if book.rules.end == "close" else book.bar[symbol].open
         close_at_mark(book, symbol, price, role="end", rule=f"end_{book.rules.end}")

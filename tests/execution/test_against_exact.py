@@ -62,7 +62,27 @@ def test_fills_ends_and_cash_are_those_of_the_exact_ledger(batch):
 
 
 # Each of these found something: stale marks, sizes a lot short, rates settled without a fill, false ambiguity.
-FOUND = (216, 376, 480, 501, 1250, 1298, 1331, 10139, 10530, 10620, 10954, 11194, 11286, 11955, 20634, 21234, 22964)
+FOUND = (
+    216,
+    376,
+    480,
+    501,
+    1250,
+    1298,
+    1331,
+    10139,
+    10530,
+    10620,
+    10954,
+    11194,
+    11286,
+    11955,
+    20634,
+    21234,
+    22964,
+    40977,
+    41579,
+)
 
 
 def test_cases_that_once_differed_are_equal():
