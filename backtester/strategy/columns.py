@@ -60,12 +60,10 @@ def bars_frame(rows: Rows) -> pl.DataFrame:
         "running_bars": numbers(running.bars),
         "quality_pct": numbers(rows.quality_pct),
         "missing_before": numbers(rows.missing_before),
+        "session_open": instants(np.full(len(rows.label), rows.session.open_at)),
+        "session_close": instants(np.full(len(rows.label), rows.session.close_at)),
     }
-    instant = pl.Datetime("us", "UTC")
-    return pl.DataFrame(pa.table(columns)).with_columns(
-        pl.lit(rows.session.open_at).cast(instant).alias("session_open"),
-        pl.lit(rows.session.close_at).cast(instant).alias("session_close"),
-    )
+    return pl.DataFrame(pa.table(columns))
 
 
 def indicators_frame(values: Mapping[str, Float64], rows: int) -> pl.DataFrame:
