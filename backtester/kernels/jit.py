@@ -51,7 +51,8 @@ class Kernel(Generic[Arguments, Result]):
     def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         if _Mode.compiled:
             return self.machine(*args, **kwargs)
-        return self.plain(*(_plain(value) for value in args))  # type: ignore[call-arg]  # positions, by contract
+        named = {name: _plain(value) for name, value in kwargs.items()}
+        return self.plain(*(_plain(value) for value in args), **named)
 
     @functools.cached_property
     def plain(self) -> Callable[Arguments, Result]:

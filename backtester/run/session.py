@@ -104,6 +104,10 @@ def _traded(
     if strategy.kind == "event":
         seen = replaying.Seen(prepared.done, rows, columns, tables)
         return replaying.tell(plan, strategy, seen, carry, prepared.flow)
+    if strategy.kind == "step":
+        from backtester.run import stepping
+
+        return stepping.step_through(plan, strategy, rows, columns, carry, prepared.flow)
     decided = trading.decide(strategy, rows, columns, prepared.flow)
     return decided.tables | trading.trade(plan, decided, carry, prepared.flow)
 

@@ -58,8 +58,8 @@ def trade(plan: Plan, decided: Decided, carry: Carry, flow: Flow) -> dict[str, p
         return written(plan, ledger, decided.rows.session, step)
 
 
-def ledger_of(plan: Plan, rows: Rows, carry: Carry, *, expected: int = 0) -> Ledger:
-    """The ledger of a session, before its first label."""
+def ledger_of(plan: Plan, rows: Rows, carry: Carry, *, expected: int = 0, **stepped: Any) -> Ledger:
+    """The ledger of a session, before its first label; `stepped` is the loop and the columns of a compiled step."""
     config, symbols = plan.config, plan.symbols
     place = plan.sessions.index(rows.session)
     labels = session_labels(
@@ -74,7 +74,7 @@ def ledger_of(plan: Plan, rows: Rows, carry: Carry, *, expected: int = 0) -> Led
     market = market_of(rows.bars, codes_in_run(plan, rows)[rows.codes], flags_of(rows, config))
     state = state_of(carry, symbols, config.execution.capital)
     is_last = place == len(plan.sessions) - 1
-    return Ledger(clock, market, rules=plan.rules, state=state, is_last=is_last, expected=expected)
+    return Ledger(clock, market, rules=plan.rules, state=state, is_last=is_last, expected=expected, **stepped)
 
 
 def run_by_label(ledger: Ledger, requests: Requests) -> None:

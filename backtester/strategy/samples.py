@@ -15,8 +15,8 @@ MINUTE_US = 60_000_000
 
 
 @dataclass(frozen=True)
-class SmaCross:
-    """Long when the fast average crosses above the slow one; out, or short, when it crosses below."""
+class Cross:
+    """The parameters of a cross of two averages, and the averages."""
 
     fast: int = 20
     slow: int = 50
@@ -36,6 +36,11 @@ class SmaCross:
             for key, period in (("fast", self.fast), ("slow", self.slow))
             for lag, suffix in ((0, ""), (1, "_before"))
         ]
+
+
+@dataclass(frozen=True)
+class SmaCross(Cross):
+    """Long when the fast average crosses above the slow one; out, or short, when it crosses below."""
 
     def signals(self, bars: pl.DataFrame, indicators: pl.DataFrame) -> pl.DataFrame:  # noqa: ARG002
         """A cross needs both averages on both bars: null compares as null, and a null claim is none."""

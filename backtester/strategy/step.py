@@ -1,0 +1,185 @@
+"""Compiled strategies: one method of a row, called in the ledger's loop at every row once its label is marked.
+
+A class with `step(self, row, desk)`. In it `self` holds the class's numbers (its parameters), `row` the bar, what is
+known at it, the indicators by key, the symbol's position and the account; it asks through the functions below, which
+take `row` and `desk` first. It is compiled into the ledger's loop and kept in the cache; plain Python asks the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import keyword
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from backtester.arrays import REQUEST_KINDS, Float64, Requests
+from backtester.data.durable import write_whole
+from backtester.errors import StrategyError
+from backtester.features.rows import Rows
+from backtester.kernels import jit
+from backtester.kernels.flat import Flat
+from backtester.kernels.state import Steps
+from backtester.kernels.stepping import cancel as cancel
+from backtester.kernels.stepping import enter as enter
+from backtester.kernels.stepping import leave as leave
+from backtester.kernels.stepping import place as place
+from backtester.kernels.stepping import target as target
+from backtester.kernels.stepping import with_step
+from backtester.strategy.loading import Loaded, where_raised
+
+MINUTE_US = 60_000_000.0
+# What a row holds of the ledger's own, and what is laid out beside the indicators, one number a row.
+GIVEN = (
+    *("row", "symbol", "timestamp", "known_at", "open", "high", "low", "close", "volume", "position", "average"),
+    *("cash", "values", "memory"),
+)
+BESIDE = (
+    *("minutes_open", "minutes_left", "running_volume", "running_high", "running_low", "running_vwap"),
+    *("running_bars", "quality_pct", "missing_before"),
+)
+# How often a strategy may ask at one label, on average over the symbols.
+ASKS_PER_SYMBOL = 8
+
+SOURCE = '''"""Between the ledger's loop and the step of {use}; written by backtester.strategy.step."""
+
+from typing import NamedTuple
+
+
+class Parameters(NamedTuple):
+    """The strategy's numbers."""
+
+{parameters}
+
+
+class Row(NamedTuple):
+    """A bar, what is known at it, the indicators, and the account."""
+
+{fields}
+
+
+def between(row, desk):
+    """Hand a row to the step, its columns by name."""
+    i, v = row.row, row.values
+    step(Parameters({parameter_values}), Row({values}), desk)
+'''
+
+
+class Stepping(NamedTuple):
+    """A strategy's step in the ledger's loop."""
+
+    loop: Flat[..., int]
+    keys: list[str]  # the indicators of a row, in the order of its columns
+    numbers: dict[str, float]  # the parameters
+    memory: int  # numbers a symbol keeps
+
+
+_made: dict[str, Flat[..., int]] = {}
+
+
+def stepping_of(loaded: Loaded, keys: Sequence[str]) -> Stepping:
+    """The loop of a strategy whose rows have these indicators; StrategyError if its step cannot stand in it."""
+    step, numbers = _step_of(loaded), _numbers_of(loaded.strategy)
+    for key in keys:
+        if not key.isidentifier() or keyword.iskeyword(key) or key.startswith("_") or key in (*GIVEN, *BESIDE):
+            raise StrategyError(f"strategy {loaded.use}: {key!r} cannot be a field of a row; give it another key")
+    columns = [*BESIDE, *keys]
+    first = len(columns)
+    text = SOURCE.format(
+        use=loaded.use,
+        parameters=_fields(numbers or ["none"]),
+        fields=_fields([*GIVEN, *columns]),
+        parameter_values=", ".join(f"v[i, {first + k}]" for k in range(len(numbers) or 1)),
+        values=", ".join([*(f"row.{name}" for name in GIVEN), *(f"v[i, {k}]" for k in range(first))]),
+    )
+    name = hashlib.sha256(f"{text}\0{loaded.digest}\0{step.__qualname__}\0{jit.is_compiled()}".encode()).hexdigest()[
+        :24
+    ]
+    if name not in _made:
+        try:
+            _made[name] = with_step(_between(text, f"backtester_step_{name}", step))
+        except Exception as error:
+            raise StrategyError(f"strategy {loaded.use}: {error}") from error
+    return Stepping(_made[name], list(keys), numbers, int(getattr(loaded.strategy, "memory", 0)))
+
+
+def steps_of(stepping: Stepping, rows: Rows, indicators: Mapping[str, Float64], memory: Float64) -> Steps:
+    """A session's columns as the loop takes them; indicators by key, NaN where there is no value yet."""
+    session, known_at, running = rows.session, rows.known_at, rows.running
+    columns: list[Any] = [
+        (known_at - session.open_at) / MINUTE_US,
+        (session.close_at - known_at) / MINUTE_US,
+        *(running.volume, running.high, running.low, running.vwap, running.bars),
+        *(rows.quality_pct, rows.missing_before),
+        *(indicators[key] for key in stepping.keys),
+        *(np.full(len(known_at), number) for number in stepping.numbers.values() or [0.0]),
+    ]
+    values = np.ascontiguousarray(np.array(columns, dtype=np.float64).T)
+    return Steps(values=values, memory=memory, made=np.zeros(2, dtype=np.int64))
+
+
+def desk_of(symbols: int) -> Requests:
+    """Room for the requests of one label."""
+    return Requests(**{name: np.zeros(ASKS_PER_SYMBOL * symbols, dtype=kind) for name, kind in REQUEST_KINDS.items()})
+
+
+def failure(loaded: Loaded, where: str, error: Exception) -> StrategyError:
+    """What a step's own code did wrong, or what Numba cannot compile of it."""
+    told = [line for line in str(error).splitlines() if line.strip()]
+    is_numba = type(error).__module__.partition(".")[0] == "numba"
+    words = " ".join(told[:4]) if is_numba else where_raised(error)
+    return StrategyError(f"strategy {loaded.use}, {where}: {words}")
+
+
+def _step_of(loaded: Loaded) -> types.FunctionType:
+    found = inspect.getattr_static(type(loaded.strategy), "step")
+    if not isinstance(found, types.FunctionType) or len(inspect.signature(found).parameters) != 3:
+        raise StrategyError(f"strategy {loaded.use}: step is no plain method; write `def step(self, row, desk)`")
+    return found
+
+
+def _numbers_of(strategy: object) -> dict[str, float]:
+    """The parameters a step can read: those that are numbers, flags as 0 and 1."""
+    names = inspect.signature(type(strategy)).parameters
+    found = {name: getattr(strategy, name, None) for name in names}
+    return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
+
+
+def _fields(names: Sequence[str] | Mapping[str, float]) -> str:
+    return "\n".join(f"    {name}: float" for name in names)
+
+
+def _between(text: str, name: str, step: types.FunctionType) -> types.FunctionType:
+    """The function of SOURCE, in a module that Numba can name and, when it compiles, find as a file."""
+    path = f"<{name}>"
+    if jit.is_compiled():
+        file = jit.cache_folder() / f"{name}.py"
+        if not file.is_file():
+            write_whole(file, text.encode(), sync=False)
+        path = str(file)
+    module = types.ModuleType(name)
+    sys.modules[name] = module
+    exec(compile(text, path, "exec"), vars(module))  # noqa: S102  # our own text; every name in it is an identifier
+    module.step = _kernel(step, name)  # type: ignore[attr-defined]  # what the text calls
+    between: types.FunctionType = module.between
+    return between
+
+
+def _kernel(python: types.FunctionType, folder: str) -> jit.Kernel[..., Any]:
+    """A function of the user's as a kernel, and with it what it calls.
+
+    The functions that ask are compiled for this strategy's rows, so their code is kept with it too: in the common cache
+    another process would meet a type it does not know.
+    """
+    own: dict[str, Any] = {}
+    for name in python.__code__.co_names:
+        value = python.__globals__.get(name)
+        if isinstance(value, types.FunctionType) and value is not python:
+            own[name] = _kernel(value, folder)
+        elif isinstance(value, jit.Kernel):
+            own[name] = value.bound({}, folder=folder)
+    return jit.Kernel(python, folder=folder).bound(own, folder=folder)
