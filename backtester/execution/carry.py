@@ -22,6 +22,8 @@ def tables_of(state: State, symbols: Sequence[str], *, fifo: bool) -> dict[str, 
     fifo     lots are counted
     """
     names = text(symbols)
+    if fifo:
+        state = _compacted(state)
     known = np.flatnonzero(~np.isnan(state.book[:, layout.MARK]) | (state.facts[:, layout.TARGET_UNIT] >= 0))
     live = int(state.counters[layout.LIVE])
     orders = [
@@ -66,10 +68,40 @@ def state_of(carry: Mapping[str, pa.Table], symbols: Sequence[str], capital: flo
     if "open_orders" in carry:
         state = _with_orders(state, carry["open_orders"], code_of)
     if "lots" in carry:
-        lots = carry["lots"]
-        next_lot = _read_counts(lots, ("next_lot",))[:, 0].copy()
-        state = state._replace(lots=_read(lots, ("quantity", "price")), next_lot=next_lot)
+        state = _with_lots(state, carry["lots"])
     return state
+
+
+def _compacted(state: State) -> State:
+    """The same state with its lots one after the other, symbol by symbol, and none that is free."""
+    facts, counters = state.facts.copy(), state.counters.copy()
+    used: list[int] = []
+    next_lot: list[int] = []
+    facts[:, layout.LAST_LOT] = -1
+    for symbol in np.flatnonzero(state.facts[:, layout.FIRST_LOT] >= 0).tolist():
+        lot = int(state.facts[symbol, layout.FIRST_LOT])
+        facts[symbol, layout.FIRST_LOT] = len(used)
+        while lot >= 0:
+            used.append(lot)
+            next_lot.append(len(used))
+            lot = int(state.next_lot[lot])
+        next_lot[-1] = -1
+        facts[symbol, layout.LAST_LOT] = len(used) - 1
+    counters[layout.FREE_LOT] = len(used)
+    lots = state.lots[used] if used else state.lots[:0]
+    return state._replace(facts=facts, counters=counters, lots=lots, next_lot=np.array(next_lot, dtype=np.int64))
+
+
+def _with_lots(state: State, table: pa.Table) -> State:
+    """The state with the lots of a table, and room for as many again."""
+    used = table.num_rows
+    room = 64 + 2 * used
+    lots = np.zeros((room, 2))
+    lots[:used] = _read(table, ("quantity", "price"))
+    next_lot = np.arange(1, room + 1, dtype=np.int64)
+    next_lot[:used] = _read_counts(table, ("next_lot",))[:, 0]
+    next_lot[-1] = -1
+    return state._replace(lots=lots, next_lot=next_lot)
 
 
 def _with_orders(state: State, table: pa.Table, code_of: Mapping[str, int]) -> State:

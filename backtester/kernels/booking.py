@@ -104,6 +104,8 @@ def book_fill(
         realized = closing * (price - state.book[symbol, AVERAGE]) * -side
         if fifo != 0:
             realized = closed_lots(symbol, closing, price, side, state)
+            if before * after > 0.0:
+                state.book[symbol, AVERAGE] = lots_average(symbol, state)
         state.account[REALIZED] += realized
         paid = commission if opening == 0.0 else commission * (closing / quantity)
         share = commission - paid
@@ -237,6 +239,18 @@ def closed_lots(symbol: int, closing: float, price: float, side: int, state: Sta
             state.next_lot[lot] = state.counters[FREE_LOT]
             state.counters[FREE_LOT] = lot
     return realized
+
+
+@outlined
+def lots_average(symbol: int, state: State) -> float:
+    """The average price of the symbol's lots."""
+    units, value = 0.0, 0.0
+    lot = state.facts[symbol, FIRST_LOT]
+    while lot >= 0:
+        units += state.lots[lot, 0]
+        value += state.lots[lot, 0] * state.lots[lot, 1]
+        lot = state.next_lot[lot]
+    return value / units if units > 0.0 else state.book[symbol, AVERAGE]
 
 
 @step

@@ -225,3 +225,18 @@ def test_a_session_whose_tables_contradict_themselves_is_not_committed(tmp_path,
     (broken,) = (tmp_path / "runs").iterdir()
     assert RunDir(broken).sessions() == ["2024-11-27"]
     assert verify(run(tmp_path, store, resume=True)).ok
+
+
+def test_oldest_units_first_adds_up_overnight_and_carries_no_more_lots_than_are_held(tmp_path, store):
+    text = CONFIG.replace("[execution]\n", '[execution]\nlots = "fifo"\nvolume_frac = 0.01\n')
+    (tmp_path / "dip.py").write_text(STRATEGY.format(below=15.0))
+    (tmp_path / "config.toml").write_text(text)
+    done = RunDir(pool.run_plan(plans.from_file(tmp_path / "config.toml", store), tmp_path / "runs").run_dir)
+
+    assert verify(done).ok
+    lots, held = table(done, "lots"), table(done, "positions")
+    for session in done.sessions():
+        units = sum(row["quantity"] for row in lots if row["session"] == session)
+        assert units == pytest.approx(sum(abs(row["quantity"]) for row in held if row["session"] == session))
+    assert len(lots) > 0
+    assert all(row["quantity"] > 0.0 for row in lots)
