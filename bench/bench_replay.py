@@ -24,7 +24,7 @@ from backtester.features.rows import Rows
 from backtester.interval import Interval
 from backtester.kernels import codes, jit, state
 from backtester.strategy.events import Desk
-from backtester.strategy.replay import replay_session
+from backtester.strategy.replay import bars_by_label, replay_session
 from backtester.strategy.session_data import SessionData
 
 MINUTE = Interval.parse("1m")
@@ -77,8 +77,23 @@ def main(root: Path, *, quick: bool) -> None:  # noqa: ARG001
         fast, all_at_once = _timed(lambda days=days, asked=asked: _at_once(days, asked), repeats=3)
         slow, told = _timed(lambda days=days: _told(days), repeats=3)
         assert told == all_at_once, (told, all_at_once)
-        share = f"{slow / rows * 1e9:5.0f} ns a bar, all at once {fast / rows * 1e9:4.0f}"
+        bare, _ = _timed(lambda days=days: _bare(days), repeats=3)
+        share = f"{bare / slow:.2f} of a bare loop's {rows / bare:,.0f} (bar 0.38), {slow / fast:.0f} x all at once"
         print(f"  {symbols:2} symbols x {sessions:3} sessions  {rows / slow:9,.0f} bars/s (bar {BAR:,}); {share}")
+
+
+class _NoDesk:
+    def target(self, symbol: str, *, units: float) -> None:
+        """Take no order."""
+
+
+def _bare(days: list[Rows]) -> None:
+    """The strategy alone: bars made and told, no clock, no account."""
+    strategy, nowhere = Cross(), _NoDesk()
+    for day in days:
+        for bars in bars_by_label(day):
+            for bar in bars:
+                strategy.on_bar(bar, None, nowhere)
 
 
 def _timed(work: Any, *, repeats: int) -> tuple[float, float]:

@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from backtester.arrays import Float64
 from backtester.data.columns import text
-from backtester.execution.requests import joined
 from backtester.features.intraday import Pass
 from backtester.features.rows import Rows
 from backtester.run import trading
@@ -45,8 +44,7 @@ def tell(plan: Plan, strategy: Loaded, seen: Seen, carry: Carry, flow: Flow) -> 
         desk = Desk(ledger, symbols, rows.grid.labels)
         data = session_data(plan, seen)
         replay_session(strategy.strategy, rows, data, desk, derived=derived, use=strategy.use)
-        asked = joined(desk.made)
-        signals = signals_table(asked, labels=rows.grid.labels, known_at=rows.label_known_at, symbols=text(symbols))
+        signals = signals_table(desk.made, labels=rows.grid.labels, known_at=rows.label_known_at, symbols=text(symbols))
         tables = trading.written(plan, ledger, rows.session, step)
         step.detail = f"{strategy.use}: {signals.num_rows} signals on {len(rows.label)} bars, {step.detail}"
     return {"signals": signals, **tables}

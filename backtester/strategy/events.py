@@ -99,14 +99,9 @@ class Desk:
         self._symbols = symbols
         self._codes = {symbol: code for code, symbol in enumerate(symbols)}
         self._labels = labels
-        room = max(ASKS_PER_SYMBOL * len(symbols), LEAST_ROOM)
-        self._asked = Requests(**{name: np.zeros(room + 1, dtype=kind) for name, kind in REQUEST_KINDS.items()})
-        plain: list[Any] = [column.data for column in self._asked]
-        self._nothing = self._requests(0)
-        self._room = room
-        counts: Any = np.zeros(2, dtype=np.int64).data
-        self._at = desk.Desk(0, 0, 0.0, 0.0, 0.0, 0.0, NOTHING_KEPT, counts, Requests(*plain))
-        self.asked: Any = self._at.count  # [0]: how many requests this label has so far
+        self._room = max(ASKS_PER_SYMBOL * len(symbols), LEAST_ROOM)
+        self._lay_out(Requests(**{name: np.zeros(0, dtype=kind) for name, kind in REQUEST_KINDS.items()}), 0)
+        self.base = 0  # the label's first request
         self._counters = books.state.counters.data
         self._book = books.state.book.data
         self._account = books.state.account.data
@@ -115,7 +110,6 @@ class Desk:
         self._told = self._counters[layout.NEXT_FILL]  # fills the strategy knows of
         self._first_label = self._counters[layout.LABELS]
         self._may_ask = False
-        self.made: list[Requests] = []  # what was asked, label by label
         self.label = 0
         self.is_opened = False
         self.is_busy = self._watches()
@@ -124,11 +118,13 @@ class Desk:
 
     def position(self, symbol: str) -> float:
         """Units held, signed."""
+        self._settle()
         held: float = self._book[self._code(symbol), layout.POSITION]
         return held
 
     def average_price(self, symbol: str) -> float:
         """The open position's average entry price, 0 where there is none."""
+        self._settle()
         code = self._code(symbol)
         average: float = self._book[code, layout.AVERAGE]
         return average if self._book[code, layout.POSITION] != 0.0 else 0.0
@@ -149,6 +145,7 @@ class Desk:
     @property
     def live_orders(self) -> int:
         """How many orders are live."""
+        self._settle()
         live: int = self._counters[layout.LIVE]
         return live
 
@@ -186,16 +183,17 @@ class Desk:
     def close(self) -> None:
         """The label is decided: hand over what was asked."""
         count = self.asked[0]
-        if count:
+        if count > self.base:
             requests = self._requests(count)
-            self.made.append(requests)
             if self.is_opened:
                 self._books.close_label(self.label, requests)
             else:
                 self._books.run(requests, self._reached, self.label + 1)
+            self.base = count
+            if count + self._room >= len(self._asked.label):
+                self._lay_out(self._asked, count)
         elif self.is_opened:
-            self._books.close_label(self.label, self._nothing)
-        self.asked[0] = 0
+            self._books.close_label(self.label)
         self._reached = self.label + 1
         self.is_opened = False
         self.is_busy = self._watches()
@@ -237,13 +235,23 @@ class Desk:
             rule=codes.FILL_RULES[fact[layout.FILL_RULE]],
         )
 
+    @property
+    def made(self) -> Requests:
+        """Everything asked since the desk was set up, in the order it was handled."""
+        return self._frozen(0, self.base)
+
+    def _settle(self) -> None:
+        """Where something can have filled since the ledger last moved: move it up to this label."""
+        if self.is_busy:
+            self.open()
+
     def _watches(self) -> bool:
         """True if the next label can bring a fill, or a guard that acts."""
         return bool(self._counters[layout.LIVE] or (self._guards and self._counters[layout.HELD]))
 
     def _catch_up(self) -> None:
         if self._reached < self.label:
-            self._books.run(self._nothing, self._reached, self.label)
+            self._books.run(self._frozen(0, 0), self._reached, self.label)
             self._reached = self.label
 
     def _code(self, symbol: str) -> int:
@@ -255,15 +263,37 @@ class Desk:
     def _desk(self, symbol: str) -> desk.Desk:
         if not self._may_ask:
             raise StrategyError("nothing can be asked before a session's first bar or after its last; ask in on_bar")
-        if self.asked[0] >= self._room:
+        if self.asked[0] - self.base >= self._room:
             raise StrategyError(f"more than {self._room} requests at one label; ask once per symbol")
         return self._at._replace(label=self.label, symbol=self._code(symbol))
 
     def _requests(self, count: int) -> Requests:
         """The label's requests as the ledger takes them: by rank, highest first, then symbol, then as asked."""
-        order = np.lexsort((self._asked.symbol[:count], -self._asked.rank[:count])) if count > 1 else slice(0, count)
-        columns: list[Any] = [column[order].copy() for column in self._asked]
-        return Requests(*(frozen(column) for column in columns))
+        low = self.base
+        if count > low + 1:
+            order = low + np.lexsort((self._asked.symbol[low:count], -self._asked.rank[low:count]))
+            for column in self._asked:
+                column[low:count] = column[order]
+        return self._frozen(low, count)
+
+    def _frozen(self, low: int, high: int) -> Requests:
+        columns: list[Any] = [column[low:high] for column in self._readable]
+        return Requests(*columns)
+
+    def _lay_out(self, held: Requests, count: int) -> None:
+        """Room for `count` requests held, as many again, and a label's; what is written reads through frozen views."""
+        rows = 2 * (count + self._room) + 1
+        columns: list[Any] = []
+        for column in held:
+            wider = np.zeros(rows, dtype=column.dtype)
+            wider[:count] = column[:count]
+            columns.append(wider)
+        self._asked = Requests(*columns)
+        self._readable = [frozen(column) for column in columns]
+        counts: Any = np.array([count, 0], dtype=np.int64).data
+        self.asked = counts  # [0]: how many requests there are so far
+        plain: list[Any] = [column.data for column in columns]
+        self._at = desk.Desk(0, 0, 0.0, 0.0, 0.0, 0.0, NOTHING_KEPT, counts, Requests(*plain))
 
 
 def _plain(state: State) -> State:

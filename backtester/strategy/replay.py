@@ -40,7 +40,7 @@ def replay_session(
 
 def _told(strategy: Any, rows: Rows, data: SessionData, desk: Desk, derived: Mapping[str, Columns]) -> None:
     has = callbacks_of(strategy, CALLBACKS)
-    on_bar, clock, asked = has["on_bar"], data.hand, desk.asked
+    on_bar, clock = has["on_bar"], data.hand
     tells_fills = has["on_fill"] is not None
     after = _after_bars(has, rows, data, desk, derived)
     if has["on_session_start"] is not None:
@@ -50,16 +50,17 @@ def _told(strategy: Any, rows: Rows, data: SessionData, desk: Desk, derived: Map
     for t, (now, bars) in enumerate(zip(rows.label_known_at.tolist(), bars_by_label(rows), strict=True)):
         clock.now = now
         desk.label = t
-        if desk.is_busy:
-            desk.open()
         if tells_fills:
+            # Without on_fill the ledger waits until somebody looks.
+            if desk.is_busy:
+                desk.open()
             _tell_fills(has["on_fill"], data, desk)
         for bar in bars:
             on_bar(bar, data, desk)
         if after and t in after:
             for tell in after[t]:
                 tell()
-        if asked[0] or desk.is_opened:
+        if desk.asked[0] > desk.base or desk.is_opened:
             desk.close()
     desk.may_ask(False)
     desk.finish()

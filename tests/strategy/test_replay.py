@@ -66,8 +66,8 @@ class Scripted:
         for q, row in enumerate(at.tolist()):
             for name, column in desk._at.asked._asdict().items():
                 values = getattr(self.requests, name)
-                column[q] = (values[row] if len(values) > 1 else values[0]).item()
-        desk.asked[0] = len(at)
+                column[desk.base + q] = (values[row] if len(values) > 1 else values[0]).item()
+        desk.asked[0] = desk.base + len(at)
 
     def on_session_end(self, data, desk):
         self.label = None
