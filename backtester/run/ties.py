@@ -40,8 +40,8 @@ def spread_of(plan: Plan, *, orders: int, seed: int = SEED) -> Spread:
     from backtester.run import trading  # brings Polars
 
     strategy = plan.strategy
-    if strategy is None or strategy.kind == "event":
-        why = "there is no strategy" if strategy is None else "an event strategy decides while the ledger runs"
+    if strategy is None or strategy.kind != "columns":
+        why = "there is no strategy" if strategy is None else f"{strategy.use} decides while the ledger runs"
         raise UsageError(f"permute-ties: {why}; it needs a strategy of `signals`")
     ties = Ties(len(plan.symbols), orders=orders, seed=seed, capital=plan.config.execution.capital)
     loader, state = Loader(plan), warmed(plan)

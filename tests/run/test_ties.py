@@ -76,3 +76,12 @@ def test_the_run_prints_the_spread(tmp_path, store):
 def test_without_other_orders_there_is_nothing_to_compare(tmp_path, store):
     with pytest.raises(UsageError, match="permute-ties is 0"):
         subject.spread_of(planned(tmp_path, store), orders=0)
+
+
+def test_a_strategy_that_decides_while_the_ledger_runs_is_refused(tmp_path, store):
+    plan = planned(tmp_path, store)
+
+    with pytest.raises(UsageError, match="dip:Dip decides while the ledger runs; it needs a strategy of `signals`"):
+        subject.spread_of(replace(plan, strategy=replace(plan.strategy, kind="step")), orders=1)
+    with pytest.raises(UsageError, match="there is no strategy"):
+        subject.spread_of(replace(plan, strategy=None), orders=1)
