@@ -52,7 +52,7 @@ def headline(metrics: dict[str, Value]) -> list[str]:
     assumed = f"{shown('pnl_share_assumed', _percent)} of the P&L ({shown('ambiguous_fills', _count)} fills)"
     held = [shown(name, _percent) for name in ("exposure", "gross_exposure")]
     rows = {
-        "net P&L": f"{shown('pnl', _money)} ({shown('total_return', _percent)})",
+        "net P&L": f"{shown('pnl', _money)} ({shown('total_return', _percent)}), end equity {shown('end_equity', _money)}",
         "Sharpe": f"{shown('sharpe', _ratio)}, Sortino {shown('sortino', _ratio)}, a year of {_sessions(metrics)}",
         "max drawdown": f"{depth[0]} at session ends ({span}), {depth[1]} by bars ({minute})",
         "trades": "{} ended, {} open, {} won, ".format(*trades) + f"profit factor {shown('profit_factor', _ratio)}",

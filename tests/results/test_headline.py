@@ -15,7 +15,7 @@ def test_the_headline_shows_a_runs_own_metrics(small_run: RunDir) -> None:
 
     assert metrics["pnl"] == pytest.approx(17.9935)
     assert subject.headline(metrics) == [
-        "net P&L       17.99 (0.04 %)",
+        "net P&L       17.99 (0.04 %), end equity 50,017.99",
         f"Sharpe        {metrics['sharpe']:.2f}, Sortino {metrics['sortino']:.2f}, a year of 250 sessions",
         "max drawdown  -0.07 % at session ends (the start to 2025-07-02), -0.19 % by bars (2025-07-02 14:00 UTC)",
         "trades        3 ended, 1 open, 33.33 % won, profit factor 0.54",
@@ -38,5 +38,5 @@ def test_metrics_as_json_have_iso_moments_and_nulls(small_run: RunDir) -> None:
 def test_a_number_without_a_value_is_a_dash(small_run: RunDir) -> None:
     metrics = dict.fromkeys(subject.metrics_of(small_run))
 
-    assert subject.headline(metrics)[0] == "net P&L       - (-)"
+    assert subject.headline(metrics)[0] == "net P&L       - (-), end equity -"
     assert subject.headline(metrics)[2] == "max drawdown  - at session ends (the start to -), - by bars (-)"
