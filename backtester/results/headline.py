@@ -51,8 +51,9 @@ def headline(metrics: dict[str, Value]) -> list[str]:
     doubt = [shown(name, _money) for name in ("pnl_worst", "pnl_best")]
     assumed = f"{shown('pnl_share_assumed', _percent)} of the P&L ({shown('ambiguous_fills', _count)} fills)"
     held = [shown(name, _percent) for name in ("exposure", "gross_exposure")]
+    ended = shown("end_equity", _money)
     rows = {
-        "net P&L": f"{shown('pnl', _money)} ({shown('total_return', _percent)}), end equity {shown('end_equity', _money)}",
+        "net P&L": f"{shown('pnl', _money)} ({shown('total_return', _percent)}), end equity {ended}",
         "Sharpe": f"{shown('sharpe', _ratio)}, Sortino {shown('sortino', _ratio)}, a year of {_sessions(metrics)}",
         "max drawdown": f"{depth[0]} at session ends ({span}), {depth[1]} by bars ({minute})",
         "trades": "{} ended, {} open, {} won, ".format(*trades) + f"profit factor {shown('profit_factor', _ratio)}",
