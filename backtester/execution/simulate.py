@@ -132,6 +132,9 @@ class Ledger:
         """What happened since the ledger was made; what is written after that is another's."""
         # A place in requests that are gone, which depends on how they were handed over.
         self.state.counters[layout.REQUEST] = 0
+        if not self.rules.fifo:
+            # Nor does it matter how far the room for lots has grown, of which none is used.
+            self.state.counters[layout.FREE_LOT] = 0
         self._drain()
         written = self._parts[0]
         if len(self._parts) > 1:
