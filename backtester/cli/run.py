@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from backtester.data.run_dir import RunDir
     from backtester.run.plan import Plan
     from backtester.run.pool import Progress
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Row by row gives the same bytes; event strategies know no other way.",
 )
+@click.option("--attest", type=click.IntRange(0), default=0, help="Look for look-ahead in so many sessions.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Sessions at a time.")
 @click.option("--resume", is_flag=True, help="Finish a run that was interrupted.")
 @click.option(
@@ -46,6 +50,7 @@ def command(
     end: str | None,
     symbols: str | None,
     mode: str,
+    attest: int,
     workers: int,
     resume: bool,
     permute_ties: int | None,
@@ -65,7 +70,7 @@ def command(
     overrides = {key: value for key, value in given.items() if value is not None}
 
     from backtester.data.store import Store
-    from backtester.errors import PartialError
+    from backtester.errors import PartialError, VerificationError
     from backtester.run import plan as plans
 
     plan = plans.from_file(config_path, Store(store), overrides=overrides)
@@ -81,6 +86,7 @@ def command(
         out,
         workers=workers,
         resume=resume,
+        attest=_attest(attest) if attest else None,
         tell=lambda text: click.echo(text, err=True),
         progress=_Bar(verbose=verbose).show,
     )
@@ -106,6 +112,8 @@ def command(
         click.echo(f"{outcome.sessions} sessions, {outcome.bars:,} bars in {seconds:.2f} s{already}: {outcome.run_dir}")
         for line in [*(headline.headline(metrics) if metrics else ()), *(headline.ties_line(ties) if ties else ())]:
             click.echo(line)
+    if outcome.attestation is not None and outcome.attestation["violations"]:
+        raise VerificationError("; ".join(outcome.attestation["violations"]))
     if outcome.failed:
         raise PartialError(f"{outcome.failed} symbol-sessions failed; their reasons are in the run's view `failures`")
 
@@ -117,6 +125,12 @@ def _ties(plan: Plan, orders: int) -> dict[str, Any]:
     pool.choose_kernels(plan, plan.sessions, lambda text: click.echo(text, err=True))
     spread = ties.spread_of(plan, orders=orders)
     return {"orders": orders, "seed": ties.SEED, "pnl": spread.pnl.tolist(), "widest": spread.widest}
+
+
+def _attest(sessions: int) -> Callable[[Plan, RunDir], dict[str, Any]]:
+    from backtester.run.attest import attest
+
+    return lambda plan, run_dir: attest(plan, run_dir, sessions)
 
 
 class _Bar:

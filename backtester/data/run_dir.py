@@ -17,7 +17,7 @@ import tomllib
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 from backtester.data.durable import read_sealed, sealed_json, sha256, sha256_of, write_whole
 from backtester.errors import StoreError, UsageError
@@ -68,6 +68,7 @@ class Manifest(TypedDict):
     inputs: dict[str, str]
     tables: dict[str, int]
     run_tables: dict[str, TableFile]
+    attestation: NotRequired[dict[str, Any]]  # of a run with --attest: what it looked for and found
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def run_audit(plan: Plan, *, sessions: int = 2, every: int = 13, full: bool = Fa
     for at in sampled(plan, chosen):
         day = at.loaded.session.date.isoformat()
         checks, step = found.checks, 1 if full else every
-        for level in (_own_code(plan, at), _pipeline(plan, at)):
+        for level in (_own_code(plan, at), pipeline(plan, at)):
             if level is None:
                 continue
             compute, inputs, poisons, known = level
@@ -113,7 +113,7 @@ def _telling(plan: Plan) -> Plan:
 
 def sampled(plan: Plan, chosen: list[int]) -> Iterator[At]:
     """The chosen sessions; those between them are computed where each takes over from the one before."""
-    loader, carry = Loader(plan), _first_carry(plan)
+    loader, carry = Loader(plan), first_carry(plan)
     for number, session in enumerate(plan.sessions[: chosen[-1] + 1]):
         if number not in chosen and not plan.is_chained and not plan.historical:
             continue
@@ -125,7 +125,8 @@ def sampled(plan: Plan, chosen: list[int]) -> Iterator[At]:
             carry = carried(complete(plan, prepare(plan, loaded), carry).tables)
 
 
-def _first_carry(plan: Plan) -> Carry:
+def first_carry(plan: Plan) -> Carry:
+    """What the run's first session takes over."""
     state = warmed(plan) if plan.is_chained else None
     return carried({} if state is None else {"indicator_state": state})
 
@@ -163,7 +164,7 @@ def _own_code(plan: Plan, at: At) -> Level | None:
     return compute, inputs, audit.POISONS, inputs
 
 
-def _pipeline(plan: Plan, at: At) -> Level:
+def pipeline(plan: Plan, at: At) -> Level:
     """Everything from the source bars on: derived bars, indicators, signals, fills, equity."""
     session, bars = at.loaded.session, at.loaded.bars
     names: list[str] = symbols_of(bars).to_pylist()
@@ -183,12 +184,12 @@ def _pipeline(plan: Plan, at: At) -> Level:
         codes = np.array([place[name] for name in changed["symbol"].to_list()], dtype=np.int32)
         values = [changed[name].to_numpy() for name in ("open", "high", "low", "close", "volume")]
         labels = changed["timestamp"].to_physical().to_numpy()
-        return _moments(_tables(plan, at, bars_table(labels, codes, names, values)))
+        return moments(_tables(plan, at, bars_table(labels, codes, names, values)))
 
     return compute, inputs, PIPELINE_POISONS, inputs
 
 
-def _moments(tables: Mapping[str, pa.Table]) -> dict[str, pl.DataFrame]:
+def moments(tables: Mapping[str, pa.Table]) -> dict[str, pl.DataFrame]:
     """The tables that tell of moments, each row with the instant at which its label is known."""
     known = None
     if "equity" in tables:
@@ -249,7 +250,7 @@ def _warm_up(plan: Plan, day: str) -> dict[str, int | None]:
 def _indicators(plan: Plan, number: int, back: int) -> pl.DataFrame:
     """A session's indicators with `back` sessions of history before it."""
     loader = Loader(plan)
-    carry = _first_carry(plan) if back == number else {}
+    carry = first_carry(plan) if back == number else {}
     tables: dict[str, pa.Table] = {}
     for session in plan.sessions[number - back : number + 1]:
         tables = complete(plan, prepare(plan, loader.load(session)), carry).tables

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -16,10 +17,17 @@ from backtester.run.plan import Plan, code_digest, versions
 FEW = 100
 
 
-def finish(plan: Plan, run_dir: RunDir, *, run_tables: dict[str, pa.Table] | None = None) -> Manifest:
+def finish(
+    plan: Plan,
+    run_dir: RunDir,
+    *,
+    run_tables: dict[str, pa.Table] | None = None,
+    attestation: dict[str, Any] | None = None,
+) -> Manifest:
     """Make every session durable, then write the manifest that lists them.
 
-    run_tables  tables of the whole run (schema.RUN_TABLES), written and listed too
+    run_tables   tables of the whole run (schema.RUN_TABLES), written and listed too
+    attestation  what run.attest found, where it was asked
     """
     listed = {
         name: run_dir.write_run_table(name, len(rows), parquet(rows)) for name, rows in (run_tables or {}).items()
@@ -53,6 +61,8 @@ def finish(plan: Plan, run_dir: RunDir, *, run_tables: dict[str, pa.Table] | Non
         "tables": tables,
         "run_tables": listed,
     }
+    if attestation is not None:
+        manifest["attestation"] = attestation
     run_dir.finish(manifest)
     return manifest
 

@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from backtester.config import resolved_toml
 from backtester.data.calendar import Session
@@ -41,6 +41,7 @@ class Outcome(NamedTuple):
     bars: int
     failed: int
     seconds: float
+    attestation: dict[str, Any] | None = None  # as in the manifest
 
 
 class _Threads(NamedTuple):
@@ -71,10 +72,13 @@ def run_plan(
     *,
     workers: int = 1,
     resume: bool = False,
+    attest: Callable[[Plan, RunDir], dict[str, Any]] | None = None,
     tell: Callable[[str], None] = lambda _: None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Outcome:
     """Compute what is not committed yet under `out`/<run_id>, and write the manifest.
+
+    attest  looks at the committed run before its manifest is written, which keeps what it says
 
     The same bytes for any number of workers: sessions share nothing but the plan, and where each needs the one before
     it (plan.is_chained) they are completed in order, whoever prepared them.
@@ -95,9 +99,13 @@ def run_plan(
             elapsed = time.perf_counter() - begun
             progress(Progress(computed, len(todo), bars, elapsed, done.lines))
         manifest = run_dir.manifest() if not todo else None
-        manifest = manifest or finish(plan, run_dir, run_tables=guard.run_tables() if guard else None)
+        if manifest is None:
+            attested = attest(plan, run_dir) if attest is not None else None
+            tables = guard.run_tables() if guard else None
+            manifest = finish(plan, run_dir, run_tables=tables, attestation=attested)
     seconds = time.perf_counter() - begun
-    return Outcome(run_dir.root, len(plan.sessions), computed, manifest["bars"], manifest["failed"], seconds)
+    counts = len(plan.sessions), computed, manifest["bars"], manifest["failed"]
+    return Outcome(run_dir.root, *counts, seconds, manifest.get("attestation"))
 
 
 def _committed(run_dir: RunDir, *, resume: bool, tell: Callable[[str], None]) -> set[str]:

@@ -48,14 +48,21 @@ class Report(NamedTuple):
 
 
 def look_ahead(
-    compute: Compute, inputs: Frames, *, cuts: Iterable[int], poisons: Sequence[str] = POISONS, seed: int = 0
+    compute: Compute,
+    inputs: Frames,
+    *,
+    cuts: Iterable[int],
+    poisons: Sequence[str] = POISONS,
+    honest: Frames | None = None,
+    seed: int = 0,
 ) -> Report:
     """One leak per output and column that has any: its earliest bar, and the farthest distance seen.
 
     compute  gives outputs from inputs, both with their keys; called once a cut and poison
     cuts     instants, UTC microseconds: what is known later is changed, what is known by then must stay
+    honest   the outputs of unchanged inputs, where they are known; one that is missing has no row
     """
-    honest = compute(inputs)
+    honest = compute(inputs) if honest is None else honest
     instants = np.unique(np.concatenate([_instants(frame, "known_at") for frame in inputs.values()]))
     found: dict[tuple[str, str], Leak] = {}
     failures: dict[str, int] = {}
@@ -129,8 +136,8 @@ def order_sensitive(compute: Compute, inputs: Frames) -> dict[tuple[str, str], i
 def _differences(honest: Frames, changed: Frames, cut: int, poison: str, instants: Int64) -> list[Leak]:
     leaks = []
     future = int(np.searchsorted(instants, cut, "right"))
-    for name, before in honest.items():
-        after = changed[name]
+    for name, after in changed.items():
+        before = honest.get(name, after.clear())
         before = before.filter(pl.Series(_instants(before, "known_at") <= cut))
         after = after.filter(pl.Series(_instants(after, "known_at") <= cut))
 

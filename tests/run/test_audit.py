@@ -121,3 +121,26 @@ def test_the_command_ends_with_8_on_a_violation(root):
     assert isinstance(leaky.exception, VerificationError)
     assert leaky.exception.exit_code == 8
     assert "signals.enter of SIM00" in leaky.output
+
+
+@pytest.mark.parametrize(("use", "code"), [("backtester.strategy.samples:VwapReversion", 0), ("own:Leaky", 8)])
+def test_an_attested_run_keeps_what_it_looked_for_and_found(root, use, code):
+    path, out = config(root, use), root / f"attested-{code}"
+    words = ["run", str(path), "--store", str(root / "store"), "--out", str(out), "--attest", "2"]
+    done = CliRunner().invoke(cli, words)
+    manifest = json.loads(next(out.glob("*/MANIFEST.json")).read_text())
+    kept = manifest["attestation"]
+
+    assert (0 if done.exception is None else done.exception.exit_code) == code
+    assert (kept["sessions"], kept["checks"]) == (["2024-11-20", "2024-11-21"], 4)
+    assert bool(kept["violations"]) == (code == 8)
+    assert len(kept["sha256"]) == 64
+    verified = CliRunner().invoke(cli, ["verify", str(next(out.glob("*")))])
+    assert verified.exit_code == 0, verified.output
+
+
+def test_a_run_of_an_event_strategy_cannot_be_attested(root):
+    words = ["--store", str(root / "store"), "--out", str(root / "refused"), "--attest", "1"]
+    refused = CliRunner().invoke(cli, ["run", str(config(root, "own:Reader")), *words])
+
+    assert "use `backtester audit`" in str(refused.exception)
