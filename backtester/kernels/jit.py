@@ -160,9 +160,9 @@ def interpreted() -> Iterator[None]:
         _Mode.compiled = before
 
 
-def is_cached() -> bool:
-    """True if an earlier process left compiled kernels for this code, these versions and this CPU."""
-    return any(cache_folder().rglob("*.nbc"))
+def is_cached(module: str = "") -> bool:
+    """True if an earlier process left compiled kernels, of that module, for this code, these versions and this CPU."""
+    return any(cache_folder().rglob(f"{module}.*.nbc" if module else "*.nbc"))
 
 
 def source_digest() -> str:

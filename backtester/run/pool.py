@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 # Loading compiled kernels costs a second, in which plain Python does about this many rows.
 COMPILE_ROWS = 50_000
+# Compiling the ledger takes 75 CPU seconds, in which plain Python runs it over more than this many rows; where it is
+# compiled already, or a million rows make it worth while, it runs as machine code.
+LEDGER_ROWS, LEDGER_SECONDS = 1_000_000, 75
 
 
 class Outcome(NamedTuple):
@@ -160,8 +163,12 @@ def choose_kernels(plan: Plan, todo: list[Session], tell: Callable[[str], None])
     rows = sum(plan.rows(session.date) for session in todo)
     if rows * (1 + len(plan.indicators) / 2) < COMPILE_ROWS:
         return
-    if not jit.is_cached():
+    if not jit.is_cached("ledger" if plan.strategy is not None else ""):
         seconds = 10 + len({use.name for use in plan.indicators})
+        if plan.strategy is not None:
+            if rows < LEDGER_ROWS:
+                return
+            seconds += LEDGER_SECONDS
         tell(f"compiling the kernels, once after install: about {seconds} seconds")
     jit.compiled()
 
