@@ -55,7 +55,7 @@ def main(root: Path, *, quick: bool) -> None:
 
 
 def _run(folder: Path, **environment: str) -> dict[str, object]:
-    """One process: its seconds, and what it printed but for its clock."""
+    """One process: its seconds, and the metrics it printed."""
     out = folder / "strategy-runs"
     shutil.rmtree(out, ignore_errors=True)
     code = "from backtester.cli import main; main()"
@@ -67,5 +67,4 @@ def _run(folder: Path, **environment: str) -> dict[str, object]:
     )  # fmt: skip
     wall, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    printed = {key: value for key, value in json.loads(done.stdout).items() if key not in ("seconds", "run_dir")}
-    return {"wall": wall, "cpu": cpu, "metrics": printed}
+    return {"wall": wall, "cpu": cpu, "metrics": json.loads(done.stdout)["metrics"]}
