@@ -168,7 +168,6 @@ def pipeline(plan: Plan, at: At) -> Level:
     """Everything from the source bars on: derived bars, indicators, signals, fills, equity."""
     session, bars = at.loaded.session, at.loaded.bars
     names: list[str] = symbols_of(bars).to_pylist()
-    place = {name: code for code, name in enumerate(names)}
     frame = pl.DataFrame(bars).with_columns(pl.col("symbol").cast(pl.String))
     stamps = frame["timestamp"].to_physical().to_numpy()
     grid = session_grid(session, plan.source, stamps, hours="extended")
@@ -181,7 +180,7 @@ def pipeline(plan: Plan, at: At) -> Level:
 
     def compute(frames: audit.Frames) -> audit.Frames:
         changed = frames["bars"]
-        codes = np.array([place[name] for name in changed["symbol"].to_list()], dtype=np.int32)
+        codes = changed["symbol"].cast(pl.Enum(names)).to_physical().to_numpy().astype(np.int32)
         values = [changed[name].to_numpy() for name in ("open", "high", "low", "close", "volume")]
         labels = changed["timestamp"].to_physical().to_numpy()
         return moments(_tables(plan, at, bars_table(labels, codes, names, values)))
