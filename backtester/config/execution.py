@@ -102,7 +102,7 @@ class Execution(BaseModel):
 
     capital: float = Field(default=100_000.0, gt=0.0)
     fill_bar: Literal["next", "same"] = "next"
-    market_price: Literal["open", "close", "mid"] = "open"
+    market_price: Literal["open", "close", "mid", "quote"] = "open"
     exits_first: bool = True
     intrabar: Literal["stop_first", "target_first", "ohlc", "olhc", "adaptive", "queue"] = "stop_first"
     arm: Literal["next_bar", "entry_bar"] = "entry_bar"
@@ -155,6 +155,12 @@ class Execution(BaseModel):
         needing = [name for name, uses in users.items() if uses]
         if needing and self.tick == 0.0:
             refuse("execution", [Problem(("tick",), self.tick, f"{', '.join(needing)} needs a tick size; set it")])
+        return self
+
+    @model_validator(mode="after")
+    def _quotes_have_a_spread(self) -> Self:
+        if self.market_price == "quote" and self.spread_bps == 0.0:
+            refuse("execution", [Problem(("spread_bps",), 0.0, "market_price = quote needs the spread; set it")])
         return self
 
 

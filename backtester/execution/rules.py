@@ -53,7 +53,10 @@ def rules_of(
     both = execution.spread_on == "both"
     return Rules(
         same_bar=int(execution.fill_bar == "same"),
-        market_price=codes.MARKET_PRICES.index(execution.market_price),
+        # Bars hold no quotes: one is the close with the spread around it, which slippage adds.
+        market_price=codes.MARKET_PRICES.index(
+            "close" if execution.market_price == "quote" else execution.market_price
+        ),
         exits_first=int(execution.exits_first),
         intrabar=codes.INTRABARS.index(execution.intrabar),
         arm=codes.ARMS.index(execution.arm),

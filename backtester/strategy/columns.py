@@ -33,9 +33,11 @@ class ColumnStrategy(Protocol):
 # The columns a signals frame may have. Targets and entry sizes by their unit; a fraction stands for a price.
 TARGETS = {"target_units": code.UNIT, "target_notional": code.NOTIONAL, "target_weight": code.EQUITY_FRAC}
 SIZES = {"units": code.UNIT, "notional": code.NOTIONAL, "equity_frac": code.EQUITY_FRAC, "cash_frac": code.CASH_FRAC}
+# A target weight that gives the position this volatility, a fraction a year: target_volatility / volatility.
+RISK = ("target_volatility", "volatility")
 LEGS = {"stop_loss": code.STOP_LOSS_FRAC, "take_profit": code.TAKE_PROFIT_FRAC, "trail": code.LEG_TRAIL_FRAC}
 WISHES = (
-    *("enter", "exit", "cancel", *TARGETS, *SIZES, "limit", "stop", "tif"),
+    *("enter", "exit", "cancel", *TARGETS, *RISK, *SIZES, "limit", "stop", "tif"),
     *(name for leg in LEGS for name in (leg, f"{leg}_frac")),
     *("exit_after", "rank"),
 )
@@ -163,7 +165,30 @@ class _Wishes:
         return _Part(kind, np.flatnonzero(self._flags(name)), code.CONFIGURED, NAN, 0)
 
     def _targets(self) -> _Part:
-        return _Part(code.TARGET, *self._amounts(TARGETS), 0)
+        rows, unit, amount = self._amounts(TARGETS)
+        sized, weight = self._weights()
+        self._refuse(np.intersect1d(rows, sized), f"more than one of {', '.join((*TARGETS, RISK[0]))} has a value")
+        return _Part(
+            code.TARGET,
+            np.concatenate([rows, sized]),
+            np.concatenate([unit, np.full(len(sized), code.EQUITY_FRAC, dtype=np.int8)]),
+            np.concatenate([amount, weight]),
+            0,
+        )
+
+    def _weights(self) -> tuple[Int64, Float64]:
+        """The rows with a target of volatility, and the weight that gives it; none where the volatility is not known."""
+        target, volatility = RISK
+        if target not in self.frame.columns:
+            return np.empty(0, dtype=np.int64), np.empty(0)
+        if volatility not in self.frame.columns:
+            raise StrategyError(
+                f"{self.where}: {target} needs a column {volatility}, the symbol's own, a fraction a year"
+            )
+        wanted, own = self._floats(target), self._floats(volatility)
+        rows = np.flatnonzero(~np.isnan(wanted) & ~np.isnan(own))
+        self._refuse(rows[own[rows] <= 0.0], f"{volatility} is not above 0; give null where there is none")
+        return rows, wanted[rows] / own[rows]
 
     def _entries(self) -> _Part:
         side = self._side()

@@ -6,7 +6,7 @@ from tests.exact import touch
 from tests.exact.filling import execute, settle_first_bar
 
 PRICED = ("limit", "stop", "stop_limit", "limit_if_touched", "trailing_stop")
-MARKET_RULE = {"open": "market_open", "close": "market_close", "mid": "market_mid"}
+MARKET_RULE = {"open": "market_open", "close": "market_close", "mid": "market_mid", "quote": "market_close"}
 
 
 def match(book):

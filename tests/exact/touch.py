@@ -14,7 +14,9 @@ def view(bar, side):
 
 def market_price(rules, bar):
     """The price of market orders."""
-    return {"open": bar.open, "close": bar.close, "mid": (bar.high + bar.low) / 2}[rules.market_price]
+    return {"open": bar.open, "close": bar.close, "mid": (bar.high + bar.low) / 2, "quote": bar.close}[
+        rules.market_price
+    ]
 
 
 def level(order):

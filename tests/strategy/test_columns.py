@@ -71,6 +71,15 @@ def test_targets_have_their_unit_and_need_no_side():
     assert found.amount.tolist() == [5.0, 0.5, 0.0, -5.0]
 
 
+def test_a_target_of_volatility_is_the_weight_that_gives_it():
+    own = [0.2, 0.4, None, 0.25, 0.1, 0.5]
+    found = asked(target_volatility=[0.1, -0.1, 0.1, None, 0.0, 0.1], volatility=own)
+
+    assert told(found) == [(0, "A", "target"), (0, "B", "target"), (2, "A", "target"), (2, "B", "target")]
+    assert set(found.unit.tolist()) == {codes.EQUITY_FRAC}
+    assert found.amount.tolist() == [0.5, -0.25, 0.0, 0.2]
+
+
 def test_an_entry_takes_its_size_prices_and_legs_from_its_own_row():
     found = asked(
         enter=[1, 0, -1, 1, 1, 0],
@@ -141,6 +150,12 @@ def test_numbers_are_not_copied():
         ({"enter": [True] * 6, "units": [5, 5, 0, 5, 5, 5]}, "an entry's size is not above 0"),
         ({"enter": [True] * 6, "units": [5] * 6, "notional": [1.0] * 6}, "more than one of units, notional"),
         ({"target_units": [5] * 6, "target_weight": [1.0] * 6}, "more than one of target_units"),
+        ({"target_volatility": [0.1] * 6}, "target_volatility needs a column volatility"),
+        ({"target_volatility": [0.1] * 6, "volatility": [0.0] * 6}, "volatility is not above 0"),
+        (
+            {"target_volatility": [0.1] * 6, "volatility": [1.0] * 6, "target_units": [5] * 6},
+            "more than one of target_u",
+        ),
         ({"target_units": [5] * 6, "enter": [True] * 6}, "both a target and enter"),
         ({"enter": [True] * 6, "trail": [5.0] * 6, "trail_frac": [0.1] * 6}, "both trail and trail_frac"),
         ({"enter": [True] * 6, "exit_after": [1.5] * 6}, "exit_after is no count of bars"),
