@@ -177,7 +177,7 @@ class _Wishes:
         )
 
     def _weights(self) -> tuple[Int64, Float64]:
-        """The rows with a target of volatility, and the weight that gives it; none where the volatility is not known."""
+        """The rows with a target of volatility and the weight that gives it; no row whose volatility is not known."""
         target, volatility = RISK
         if target not in self.frame.columns:
             return np.empty(0, dtype=np.int64), np.empty(0)
