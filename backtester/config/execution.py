@@ -100,6 +100,7 @@ class Execution(BaseModel):
 
     model_config = STRICT
 
+    profile: Literal["default"] = "default"  # a named vector of the rules below, each of which may be given beside it
     capital: float = Field(default=100_000.0, gt=0.0)
     fill_bar: Literal["next", "same"] = "next"
     market_price: Literal["open", "close", "mid", "quote"] = "open"
