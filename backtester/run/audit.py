@@ -215,7 +215,8 @@ def _compare(plan: Plan, at: At, found: Audit) -> None:
     ways: dict[str, dict[str, pa.Table]] = {}
     if plan.strategy is not None and plan.strategy.kind != "event":
         ways["replay"] = _tables(dataclasses.replace(plan, is_replayed=not plan.is_replayed), at)
-    if jit.is_compiled():
+    # Plain Python takes a hundred times as long: the first sampled session stands for all.
+    if jit.is_compiled() and not found.sessions:
         with jit.interpreted():
             ways["interpreted"] = _tables(plan, at)
     for way, tables in ways.items():
