@@ -5,6 +5,8 @@ Not by `pa.array` and `to_numpy`: they ask whether pandas is installed by import
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,18 +71,22 @@ def room(rows: int, kind: type[Scalar]) -> npt.NDArray[Scalar]:
 
 def numbers(values: npt.NDArray[np.generic], *, null: Bool | None = None) -> pa.Array:
     """Numbers of any width, null where `null` is true."""
-    kind = pa.from_numpy_dtype(values.dtype)
-    return pa.Array.from_buffers(kind, len(values), [_validity(null), pa.py_buffer(np.ascontiguousarray(values))])
+    return pa.Array.from_buffers(_kind(values.dtype), len(values), [_validity(null), _buffer(values)])
+
+
+@functools.cache
+def _kind(of: np.dtype[Any]) -> pa.DataType:
+    return pa.from_numpy_dtype(of)
 
 
 def instants(values: Int64, *, null: Bool | None = None) -> pa.Array:
     """UTC microseconds, null where `null` is true."""
-    return pa.Array.from_buffers(INSTANT, len(values), [_validity(null), pa.py_buffer(np.ascontiguousarray(values))])
+    return pa.Array.from_buffers(INSTANT, len(values), [_validity(null), _buffer(values)])
 
 
 def dates(days: Int32, *, null: Bool | None = None) -> pa.Array:
     """Days since 1970, null where `null` is true."""
-    return pa.Array.from_buffers(pa.date32(), len(days), [_validity(null), pa.py_buffer(np.ascontiguousarray(days))])
+    return pa.Array.from_buffers(pa.date32(), len(days), [_validity(null), _buffer(days)])
 
 
 def flags(values: Bool) -> pa.Array:
@@ -91,9 +97,8 @@ def flags(values: Bool) -> pa.Array:
 def text(values: Sequence[str | None]) -> pa.Array:
     """Strings; None is null."""
     encoded = [(value or "").encode() for value in values]
-    offsets = np.zeros(len(encoded) + 1, dtype=np.int32)
-    np.cumsum([len(value) for value in encoded], out=offsets[1:])
-    null = np.array([value is None for value in values], dtype=np.bool_)
+    offsets = np.array([0, *itertools.accumulate(map(len, encoded))], dtype=np.int32)
+    null = np.array([value is None for value in values], dtype=np.bool_) if None in values else None
     return pa.Array.from_buffers(
         pa.string(), len(values), [_validity(null), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
     )
@@ -126,6 +131,10 @@ def _nothing(kind: pa.DataType) -> pa.Array:
         offsets = pa.py_buffer(np.zeros(1, dtype=np.int32))
         return pa.Array.from_buffers(kind, 0, [None, offsets], children=[_nothing(kind.value_type)])
     return pa.Array.from_buffers(kind, 0, [None, pa.py_buffer(b"")])
+
+
+def _buffer(values: npt.NDArray[Any]) -> pa.Buffer:
+    return pa.py_buffer(values if values.flags.c_contiguous else np.ascontiguousarray(values))
 
 
 def _validity(null: Bool | None) -> pa.Buffer | None:

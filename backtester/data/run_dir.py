@@ -19,7 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
 
-from backtester.data.durable import read_sealed, sealed_json, sha256, sha256_of, write_whole
+from backtester.data.durable import make_folder, read_sealed, sealed_json, sha256, sha256_of, write_whole
 from backtester.errors import StoreError, UsageError
 from backtester.schema import RUN_TABLES, SESSION_TABLES
 
@@ -191,8 +191,11 @@ class RunDir:
         """Write the session's tables ({name: (rows, content)}), then the record without which none of it exists."""
         files: dict[str, TableFile] = {}
         for name, (rows, content) in tables.items():
-            write_whole(self.table_path(name, session), content, sync=False)
-            files[name] = {"path": _table_path(name, session), "rows": rows, "sha256": sha256(content)}
+            path = _table_path(name, session)
+            place = f"{self.root}/{path}"
+            make_folder(place.rpartition("/")[0])
+            write_whole(place, content, sync=False)
+            files[name] = {"path": path, "rows": rows, "sha256": sha256(content)}
         record: Record = {"session": session, "bars": bars, "failed": failed, "tables": files}
         # Not synced here: after a loss of power a torn session fails its digests and is computed again.
         write_whole(self.record_path(session), sealed_json({**record}), sync=False)

@@ -8,6 +8,7 @@ is never taken from under a result that somebody kept.
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 
@@ -29,7 +30,7 @@ _UNUSED = _references(0)
 
 def floats(*shape: int) -> Float64:
     """An uninitialised array of numbers."""
-    size = int(np.prod(shape))
+    size = math.prod(shape)
     with _lock:
         for k in range(len(_blocks)):
             if size <= len(_blocks[k]) <= 2 * size + 4096 and _references(k) == _UNUSED:

@@ -26,6 +26,13 @@ class SessionGrid(NamedTuple):
     interval: Interval  # from one expected label to the next
     hours: str
 
+    def rows_inside(self) -> Int64:
+        """The rows of the grid's labels; the others are outside the run's hours."""
+        starts, counts = self.grid.starts, self.grid.ends - self.grid.starts
+        upto = np.cumsum(counts)
+        rows: Int64 = np.repeat(starts - (upto - counts), counts) + np.arange(upto[-1] if len(upto) else 0)
+        return rows
+
 
 class IntervalWindows(NamedTuple):
     """The windows of one derived interval, in time order."""
@@ -49,13 +56,14 @@ def session_grid(session: Session, interval: Interval, timestamps: Int64, *, hou
     if int((ends - starts).sum()) != len(timestamps):
         # Sorted already, so told apart by their neighbours: hashing every row costs as much as reading it.
         distinct = timestamps[np.diff(timestamps, prepend=timestamps[0] - 1) != 0]
-        extra = np.setdiff1d(distinct, expected, assume_unique=True)
         if hours == "regular":
-            extra = extra[is_regular(session, extra)]
-        labels = np.union1d(expected, extra)
-        starts, ends = np.searchsorted(timestamps, labels, "left"), np.searchsorted(timestamps, labels, "right")
-        ordinal = np.searchsorted(expected, labels).astype(np.int32)
-        ordinal[~np.isin(labels, expected)] = -1
+            distinct = distinct[is_regular(session, distinct)]
+        extra = np.setdiff1d(distinct, expected, assume_unique=True)
+        if len(extra):
+            labels = np.union1d(expected, extra)
+            starts, ends = np.searchsorted(timestamps, labels, "left"), np.searchsorted(timestamps, labels, "right")
+            ordinal = np.searchsorted(expected, labels).astype(np.int32)
+            ordinal[~np.isin(labels, expected)] = -1
     return SessionGrid(labels, Grid(frozen(starts), frozen(ends), frozen(ordinal)), expected, interval, hours)
 
 

@@ -116,7 +116,9 @@ def rows_of(values: Float64, keep: Int64) -> Lists:
 
 
 def _starts(lengths: Int64) -> Int64:
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    starts = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=starts[1:])
+    return starts
 
 
 def _key_codes(table: pa.Table) -> Int32:

@@ -81,11 +81,10 @@ def run_pass(
 
 def running_table(done: Pass) -> pa.Table:
     """RUNNING: one row per bar of the run's hours."""
-    starts, ends = done.grid.grid.starts, done.grid.grid.ends
     timestamps, codes = done.timestamps, done.codes
     values: list[Float64 | Int32] = list(done.running)
     if _has_holes(done):
-        rows = np.concatenate([np.arange(start, end) for start, end in zip(starts, ends, strict=True)])
+        rows = done.grid.rows_inside()
         timestamps, codes = timestamps[rows], codes[rows]
         values = [column[rows] for column in values]
     arrays = [instants(timestamps), dictionary(codes, done.symbols), *(numbers(column) for column in values)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -77,10 +77,10 @@ def _inside(done: Pass, rows: int) -> tuple[Int32, Bars, Running]:
     """The columns of the rows inside the run's hours; the same memory where those are all."""
     if rows == len(done.timestamps):
         return done.codes, done.bars, done.running
-    starts, ends = done.grid.grid.starts, done.grid.grid.ends
-    kept = np.concatenate([np.arange(start, end) for start, end in zip(starts, ends, strict=True)])
+    kept = done.grid.rows_inside()
     bars = Bars(*(column[kept] for column in done.bars))
-    return done.codes[kept], bars, Running(*(column[kept] for column in done.running))
+    running: list[Any] = [column[kept] for column in done.running]
+    return done.codes[kept], bars, Running(*running)
 
 
 def _missing(done: Pass, label: Int32, codes: Int32) -> tuple[Int32, Int32]:

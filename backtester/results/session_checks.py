@@ -99,6 +99,11 @@ class _Columns:
 
     def codes(self, name: str) -> tuple[Array, list[Any]]:
         """A column of words as numbers, -1 for null, and the words by number."""
+        if name not in self._coded:
+            self._coded[name] = self._codes(name)
+        return self._coded[name]
+
+    def _codes(self, name: str) -> tuple[Array, list[Any]]:
         column = self._table.column(name)
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
@@ -106,13 +111,11 @@ class _Columns:
             column = pa.chunked_array([column.unify_dictionaries().combine_chunks()])
         chunk = column.chunk(0)
         indices = chunk.indices.fill_null(-1) if chunk.null_count else chunk.indices
-        return indices.to_numpy(), chunk.dictionary.to_pylist()
+        return view_of(indices), chunk.dictionary.to_pylist()
 
     def among(self, name: str, words: Collection[str]) -> Bool:
         """Per row: is its word one of these?"""
-        if name not in self._coded:
-            self._coded[name] = self.codes(name)
-        codes, known = self._coded[name]
+        codes, known = self.codes(name)
         wanted = np.array([*(word in words for word in known), False], dtype=np.bool_)  # the last for null
         found: Bool = wanted[codes]
         return found

@@ -84,7 +84,8 @@ def _plain(table: pa.Table) -> pa.Table:
             field, column = field.with_type(field.type.value_type), column.cast(field.type.value_type)
         fields.append(field)
         columns.append(column)
-    return pa.Table.from_arrays(columns, schema=pa.schema(fields)).combine_chunks()
+    plain = pa.Table.from_arrays(columns, schema=pa.schema(fields))
+    return plain if all(column.num_chunks == 1 for column in plain.columns) else plain.combine_chunks()
 
 
 def _encoded(name: str, table: pa.Table) -> memoryview:
