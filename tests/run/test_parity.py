@@ -1,6 +1,7 @@
 """Vector and replay on real bars: every sample strategy, every setting of every rule, the same tables to the byte."""
 
 import dataclasses
+import datetime as dt
 import json
 import os
 from pathlib import Path
@@ -74,7 +75,8 @@ def stores(tmp_path_factory):
 
 
 def planned(tmp_path, store, name, sample, **sections):
-    start, end = SETS[name][1], SETS[name][1][:8] + "31"
+    start = SETS[name][1]
+    end = (dt.date.fromisoformat(start) + dt.timedelta(days=6)).isoformat()
     run = {"name": "parity", "exchange": "XNYS", "start": start, "end": end, "symbols": "*", "derived": ["5m"]}
     strategy = {"use": f"backtester.strategy.samples:{sample}", "params": SAMPLES[sample]}
     path = tmp_path / "c.json"
