@@ -216,6 +216,7 @@ def exact_rules(case):
     """The settings as the exact ledger takes them: every number a fraction."""
     execution, limits = settings(case)
     values = execution.model_dump()
+    values.pop("profile")
     fees = values.pop("commission")
     fees.pop("model")
     rate = fees.pop("rate")
