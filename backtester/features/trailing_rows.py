@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
-from backtester.arrays import Float64, Int64
+from backtester.arrays import Bool, Float64, Int64
 from backtester.features.rows import Rows
 from backtester.features.trailing import Historical
 from backtester.features.trailing_bars import slot_ends
@@ -40,8 +42,21 @@ def ratios(past: Historical, rows: Rows, columns: Int64) -> dict[str, Float64]:
             slot, ends = _slots(profile, rows)
             usual = np.where((slot >= 0) & (ends == rows.known_at), profile.values[slot, symbol], np.nan)
             ratio = np.full(len(usual), np.nan)
-            out[f"{profile.key}_ratio"] = np.divide(rows.running.volume, usual, out=ratio, where=usual > 0.0)
+            out[f"{profile.key}_ratio"] = np.divide(_since_open(rows, slot >= 0), usual, out=ratio, where=usual > 0.0)
     return out
+
+
+def _since_open(rows: Rows, is_regular: Bool) -> Float64:
+    """Each row's volume so far in regular hours, which are all that a profile counts; added as the pass adds."""
+    if is_regular.all():
+        return rows.running.volume
+    total, so_far = np.zeros(len(rows.symbols)), np.zeros(len(rows.codes))
+    for first, end in pairwise([0, *(np.flatnonzero(np.diff(rows.label)) + 1).tolist(), len(rows.codes)]):
+        # A label has a symbol once.
+        codes = rows.codes[first:end]
+        total[codes] += np.where(is_regular[first:end], rows.bars.volume[first:end], 0.0)
+        so_far[first:end] = total[codes]
+    return so_far
 
 
 def _slots(profile: Profile, rows: Rows) -> tuple[Int64, Int64]:
