@@ -7,8 +7,11 @@ Nothing here imports Numba, Arrow or Polars. The entries themselves are in `cata
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+
+from backtester.errors import ConfigError
+from backtester.interval import Interval
 
 Value = int | float | str | bool
 Values = Mapping[str, Value]
@@ -23,6 +26,11 @@ SUMS = {
 }
 SCOPES = ("session", "continuous")
 MISSING = ("skip", "require")
+# Columns of the tables and frames that indicators stand in or beside; no indicator's column is one of them.
+RESERVED = (
+    *("session", "interval", "timestamp", "symbol", "known_at", "run_id"),
+    *("open", "high", "low", "close", "volume"),
+)
 MAX_PERIOD = 2000
 MAX_LAG = 10_000
 MAX_DECIMALS = 9
@@ -82,7 +90,10 @@ class Indicator:
     window: Callable[[Values], int | None] | None = None  # bars `require` looks at, None: since the open; else warmup
     known: str = "with its bar"
     reads: str = "close"  # what x is unless a use chooses; only the close can be exchanged
-    sums: str = ""  # what bounds its whole numbers: "linear", "quadratic" in the period, or "distances" of prices
+    sums: str = (
+        ""  # what bounds its whole numbers: "linear", "quadratic" in the period, "distances" of prices, or "total"
+    )
+    of_session: bool = False  # one value all session, known before it, of all the bars of the one before
     custom: object = None  # a foreign.Custom, for indicators that are not of the catalog
     # What is wrong with parameters, scope and lookback together.
     check: Callable[[Values, str, int], str | None] = lambda _values, _scope, _lookback: None
@@ -149,13 +160,27 @@ def uses_of(
         problems += [f"indicators[{k}]{line}" for line in wrong]
         if use is not None and not wrong:
             uses.append(use)
-    seen: dict[str, str] = {}
-    for use in uses:
-        for column in use.columns:
-            if column in seen:
-                problems.append(f"indicators: {column} is computed twice; give one of them another key")
-            seen[column] = use.key
+    problems += [f"indicators: {line}" for line in clashes([((use.key, *use.columns), use.columns) for use in uses])]
     return uses, problems
+
+
+def clashes(uses: Iterable[tuple[Iterable[str], Iterable[str]]]) -> list[str]:
+    """What is wrong with names, the first of each use: all it goes by, which no other may, and its columns.
+
+    A name differs from another by more than case, since SQL sees none.
+    """
+    problems = []
+    seen: set[str] = set()
+    for names, columns in uses:
+        own = {name.lower(): name for name in names}
+        twice = [name for lower, name in own.items() if lower in seen]
+        taken = [name for name in columns if name.lower() in RESERVED]
+        if twice:
+            problems.append(f"{twice[0]} is computed twice; give one of them another key")
+        if taken:
+            problems.append(f"{taken[0]} is a column of the bars or of the tables; give it another key")
+        seen |= own.keys()
+    return problems
 
 
 def find_indicator(name: str, find: Callable[[str], Indicator] | None = None) -> Indicator:
@@ -193,12 +218,13 @@ def _use(
         return None, problems
     scope = str(section.get("scope", indicator.scopes[0]))
     lookback = int(section.get("lookback", 0))  # type: ignore[call-overload]  # checked above
-    contradiction = indicator.check(values, scope, lookback)
-    if contradiction:
-        return None, [f": {contradiction}"]
-    interval = str(section.get("interval") or run_interval)
+    interval = str(section.get("interval") or run_interval).strip().lower()
     chosen = str(section.get("input", indicator.reads))
     lag = int(section.get("lag", 0))  # type: ignore[call-overload]  # checked above
+    needed = max(indicator.warmup(values), lookback + 1) + lag
+    contradiction = indicator.check(values, scope, lookback) or _never(name, values, scope, needed, interval)
+    if contradiction:
+        return None, [f": {contradiction}"]
     key = str(section.get("key") or default_key(indicator, values, chosen, interval, run_interval, lag))
     use = Use(
         name=name,
@@ -209,12 +235,25 @@ def _use(
         input=chosen,
         scope=scope,
         missing=str(section.get("missing", "skip")),
-        partial=bool(section.get("partial", False)),
+        partial=bool(section.get("partial", False)) or indicator.of_session,
         lag=lag,
         decimals=int(section.get("decimals", DEFAULT_DECIMALS)),  # type: ignore[call-overload]  # checked above
         lookback=lookback,
     )
     return use, []
+
+
+def _never(name: str, values: Values, scope: str, needed: int, interval: str) -> str | None:
+    """Why a use could not have a value in any session, None if it could; needed: the bars of its first value."""
+    try:
+        bar = Interval.parse(interval)
+    except ConfigError:
+        return None  # told where intervals are checked
+    if scope == "session" and not bar.is_intraday and needed > 1:
+        return f"a session has one {interval} bar and the first value needs {needed}; say scope = 'continuous'"
+    if name == "opening_range" and bar.is_intraday and bar.us > int(values["minutes"]) * 60_000_000:
+        return f"no {interval} bar ends within {values['minutes']} minutes of the open; take a smaller interval"
+    return None
 
 
 def _unknown_keys(indicator: Indicator, section: Mapping[str, object]) -> list[str]:

@@ -21,7 +21,8 @@ import numpy as np
 import polars as pl
 
 from backtester.arrays import Bars, Float64, Int64, Spans
-from backtester.features.catalog import SUMS, Indicator, Parameter, Use, Values
+from backtester.errors import StrategyError
+from backtester.features.catalog import SUMS, Indicator, Parameter, Use, Value, Values
 from backtester.kernels.jit import Kernel
 
 COLUMNS = Bars._fields
@@ -77,16 +78,43 @@ def run_custom(custom: Custom, use: Use, spans: Spans, bars: Bars, rows: Int64, 
     else:
         assert custom.expressions is not None
         symbol = np.repeat(np.arange(len(spans.first)), spans.end - spans.first)
-        frame = pl.DataFrame({"symbol": symbol} | dict(zip(COLUMNS, bars, strict=True)))
-        named = {str(k): each.over("symbol") for k, each in enumerate(custom.expressions.values())}
-        found = frame.select(**named)
-        columns = [found[str(k)].cast(pl.Float64).fill_null(float("nan")).to_numpy() for k in range(outputs)]
-        out = np.stack(columns) if len(symbol) else np.empty((outputs, 0))
+        try:
+            out = _evaluated(custom.expressions, symbol, bars)
+        except pl.exceptions.PolarsError as error:
+            raise StrategyError(f"indicator {use.key}: {use.name}: {_first_line(error)}") from error
     return out if len(rows) == out.shape[1] else out[:, rows]
+
+
+def _evaluated(expressions: Mapping[str, pl.Expr], symbol: Int64, bars: Bars) -> Float64:
+    """[outputs, rows], NaN for null; rows of a symbol stand together."""
+    frame = pl.DataFrame({"symbol": symbol} | dict(zip(COLUMNS, bars, strict=True)))
+    found = frame.select(**{str(k): each.over("symbol") for k, each in enumerate(expressions.values())})
+    columns = [column.cast(pl.Float64).fill_null(float("nan")).to_numpy() for column in found.iter_columns()]
+    return np.stack(columns) if len(symbol) else np.empty((len(columns), 0))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _require_numbers(custom: Custom, outputs: tuple[str, ...]) -> None:
+    """ValueError where an output's name is no column's, or an expression fails on bars such as there are."""
+    for output in outputs:
+        if not output.replace("_", "a").isalnum() or not output.isascii():
+            raise ValueError(f"its output {output!r} cannot be a column; expected letters, digits and _")
+    if custom.expressions is None:
+        return
+    try:
+        _evaluated(custom.expressions, np.repeat(np.arange(2), 8), Bars(*(np.arange(1.0, 17.0) for _ in COLUMNS)))
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(
+            f"{_first_line(error)}; an indicator is an expression over {', '.join(COLUMNS)} that gives a number a bar"
+        ) from error
 
 
 def _of_custom(name: str, custom: Custom) -> Indicator:
     outputs = tuple(custom.expressions) if custom.expressions is not None else custom.outputs
+    _require_numbers(custom, outputs)
 
     def check(_values: Values, scope: str, lookback: int) -> str | None:
         if scope == "continuous" and not (lookback or custom.lookback or custom.state):
@@ -175,22 +203,28 @@ def _talib_inputs(function: str) -> list[str]:
 
 def _talib_lookback(function: str, values: Values) -> int:
     abstract = importlib.import_module("talib.abstract").Function(function)
-    abstract.parameters = dict(values)
+    abstract.parameters = _talib_values(function, values)
     return int(abstract.lookback)
+
+
+def _talib_values(function: str, values: Values) -> dict[str, Value]:
+    """The parameters as TA-Lib takes them: it refuses a whole number where it wants a fraction."""
+    defaults = importlib.import_module("talib.abstract").Function(function).info["parameters"]
+    return {name: float(value) if isinstance(defaults[name], float) else value for name, value in values.items()}
 
 
 def _run_talib(custom: Custom, use: Use, spans: Spans, bars: Bars, outputs: int) -> Float64:
     function = getattr(talib_module(), custom.talib)
     inputs = [_input(use.input, bars) if each == "x" else getattr(bars, each) for each in _talib_inputs(custom.talib)]
     # Its own copies: TA-Lib refuses arrays that are read-only.
-    columns = [np.array(each) for each in inputs]
+    columns, values = [np.array(each) for each in inputs], _talib_values(custom.talib, use.values)
     out = np.full((outputs, len(columns[0])), np.nan)
     for first, end in zip(spans.first.tolist(), spans.end.tolist(), strict=True):
         if first == end:
             continue
-        found = function(*(column[first:end] for column in columns), **use.values)
-        for k, values in enumerate(found if isinstance(found, tuple) else (found,)):
-            out[k, first:end] = values
+        found = function(*(column[first:end] for column in columns), **values)
+        for k, column in enumerate(found if isinstance(found, tuple) else (found,)):
+            out[k, first:end] = column
     return out
 
 

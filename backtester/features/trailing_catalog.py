@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from backtester.errors import ConfigError
-from backtester.features.catalog import Parameter
+from backtester.features.catalog import Parameter, clashes
 from backtester.interval import Interval
 
 DAY = Interval.parse("1d")
@@ -119,17 +119,21 @@ def historical_uses(
     for k, section in enumerate(raw):
         use, wrong = _use(section, run_interval, source, has_daily=has_daily)
         problems += [f"historical_indicators[{k}]{line}" for line in wrong]
-        if use is None:
-            continue
-        if use.key in {other.key for other in uses}:
-            problems.append(f"historical_indicators[{k}]: {use.key} is computed twice; give one of them another key")
-        uses.append(use)
+        if use is not None:
+            uses.append(use)
+    named = [((use.key, *row_columns_of(use)), row_columns_of(use)) for use in uses]
+    problems += [f"historical_indicators: {line}" for line in clashes(named)]
     return uses, problems
 
 
 def columns_of(use: Use) -> list[str]:
     """The key of each output: `high_low_20_high`, or the use's own where there is one."""
     return [f"{use.key}_{output}" if output else use.key for output in ENTRIES[use.name].outputs]
+
+
+def row_columns_of(use: Use) -> list[str]:
+    """Its columns on rows: the key of each output, and `KEY_ratio` of cumulative volume (features/trailing_rows.py)."""
+    return [*columns_of(use), *([f"{use.key}_ratio"] if use.name == "cumulative_volume" else [])]
 
 
 def _use(

@@ -28,11 +28,12 @@ def problems_of(raw: dict[str, Any], *, folder: Path = Path()) -> list[str]:
         _sections(raw, "historical_indicators"), run_interval=run_interval, source=run_interval, has_daily=False
     )
     problems += wrong
-    taken = {column for use in uses for column in use.columns}
+    taken = {name.lower() for use in uses for name in (use.key, *use.columns)}
     for use in past:
-        both = sorted(taken.intersection(trailing_catalog.columns_of(use)))
         problems += [
-            f"historical_indicators: {column} is an indicator too; give one of them another key" for column in both
+            f"historical_indicators: {column} is an indicator too; give one of them another key"
+            for column in trailing_catalog.row_columns_of(use)
+            if column.lower() in taken
         ]
     return problems
 

@@ -9,6 +9,10 @@ from backtester.kernels.jit import kernel
 spread = pl.col("high") - pl.col("low")
 swing = Custom(3, {"top": pl.col("high").rolling_max(4), "bottom": pl.col("low").rolling_min(4)})
 not_one = 5
+misspelt = pl.col("clsoe") * 2.0
+words = pl.lit("dear")
+shorter = pl.col("close").head(2)
+spaced = Custom(0, {"a b": pl.col("close")})
 
 
 @kernel
