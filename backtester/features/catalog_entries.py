@@ -220,7 +220,7 @@ VOLUME = [
     Indicator(
         "obv", "volume", "volume added where the close rises, taken where it falls; 0 at the first bar",
         "Granville; TA-Lib begins with the first volume", "1", lambda _: 1, "rolling_volume:obv", "exact",
-        ticks=("close", "volume"), state=2, rows=lambda _: 1, window=_since_open,
+        ticks=("close", "volume"), state=2, rows=lambda _: 1, window=_since_open, sums="total",
     ),
     Indicator(
         "pvt", "volume", "sum of volume x (close / close before - 1); 0 at the first bar", "price volume trend",
@@ -263,9 +263,10 @@ LEVELS = [
     Indicator(
         "pivot_points", "levels",
         "pp = (H + L + C) / 3; r1 = 2 pp - L; r2 = pp + H - L; r3 = H + 2 (pp - L); s1 = 2 pp - H; "
-        "s2 = pp - (H - L); s3 = L - 2 (H - pp), of the session before",
+        "s2 = pp - (H - L); s3 = L - 2 (H - pp), of the last session with bars, in the run's hours",
         "floor traders'", "1", lambda _: 1, "rolling_ranges:pivot_points", "recursion",
         outputs=("pp", "r1", "r2", "r3", "s1", "s2", "s3"), floats=PRICES, state=4, scopes=("continuous",),
+        of_session=True,
         known="before the session, from its second one on",
     ),
     Indicator(

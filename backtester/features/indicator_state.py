@@ -1,6 +1,7 @@
 """What continuous indicators carry from one session to the next, as the table INDICATOR_STATE.
 
-A key holds a list of numbers for each symbol. Symbols that a session does not know keep what they had.
+A key holds a list of numbers for each symbol. Symbols that a session does not know (their bars are damaged) keep what
+they had, but for the run of unbroken bars.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import pyarrow as pa
 from backtester.arrays import Float64, Int32, Int64
 from backtester.data.columns import codes_of, dictionary, numbers, symbols_of, text, view_of
 from backtester.schema import INDICATOR_STATE
+
+# Keys of the bars carried begin with it; their lists with how many bars in a row were not broken by a missing one.
+ROWS = "rows:"
 
 
 class Lists(NamedTuple):
@@ -140,8 +144,10 @@ def _of_others(before: pa.Table | None, names: set[str]) -> dict[tuple[str, str]
         return {}
     keys, key_codes = before.column("key").chunk(0).dictionary.to_pylist(), _key_codes(before)
     offsets, values = _list_parts(before)
-    return {
-        (held[symbol], keys[key_codes[row]]): values[offsets[row] : offsets[row + 1]]
-        for row, symbol in enumerate(codes_of(before).tolist())
-        if held[symbol] not in names
-    }
+    found = {}
+    for row, symbol in enumerate(codes_of(before).tolist()):
+        if held[symbol] not in names:
+            key, own = keys[key_codes[row]], values[offsets[row] : offsets[row + 1]]
+            # All the session's bars of a symbol that it does not know are missing: the run of unbroken ones ends.
+            found[held[symbol], key] = np.concatenate([[0.0], own[1:]]) if key.startswith(ROWS) else own
+    return found

@@ -25,6 +25,7 @@ from backtester.errors import InputError
 from backtester.features.blocks import floats, integers
 from backtester.features.catalog import SUMS, Indicator, Use, find_indicator
 from backtester.features.indicator_state import (
+    ROWS,
     Lists,
     State,
     empty_lists,
@@ -47,9 +48,11 @@ class Computed(NamedTuple):
     """Every column of every use, in the rows of its own series, and what the next session needs."""
 
     values: dict[str, Float64]
-    before: dict[str, Float64]  # [symbols]: a continuous column's value before the session's first bar, else NaN
+    before: dict[
+        str, Float64
+    ]  # [symbols]: a continuous column's value before the session's first bar is known, else NaN
     state: pa.Table | None
-    off_tick: dict[str, int]  # per column: values read that are no multiple of its tick, and were rounded to one
+    off_tick: dict[str, int]  # by key: the session's values it reads that are no multiple of its tick, and were rounded
 
 
 class _Stream(NamedTuple):
@@ -85,7 +88,7 @@ def indicator_columns(
         whole = series[interval]
         own, keep = (whole, None) if partial else whole_bars(whole)
         rows = max(_rows(found[use.key], use) for use in members) if scope == "continuous" else 0
-        key = f"rows:{interval}+partial" if partial else f"rows:{interval}"
+        key = f"{ROWS}{interval}+partial" if partial else f"{ROWS}{interval}"
         stream = _stream(own, held.get(key) if scope == "continuous" else None, carries=scope == "continuous")
         if scope == "continuous":
             kept[key] = _tail(stream, rows)
@@ -99,12 +102,14 @@ def indicator_columns(
             out, previous, last = _lagged(out, own.offsets, use.lag, latest)
             if scope == "continuous":
                 kept[f"last:{use.key}"] = last
+            if indicator.of_session:
+                previous = _of_first_rows(out, own.offsets, previous)
+            off_tick[use.key] = ticks.off(indicator, use)
             for k, column in enumerate(use.columns):
                 values[column] = (
                     out[k] if keep is None or len(keep) == len(whole.order) else _widened(out[k], keep, whole)
                 )
                 before[column] = previous[k]
-                off_tick[column] = ticks.off(indicator, use)
     chained = any(use.is_chained for use in uses)
     return Computed(values, before, write_state(kept, symbols, state) if chained else None, off_tick)
 
@@ -112,14 +117,15 @@ def indicator_columns(
 def on_base(computed: Computed, uses: Sequence[Use], series: Mapping[str, Series], base: str) -> dict[str, Float64]:
     """Every column on the rows of `base`, in the tables' order; wider intervals as of each row's known_at."""
     target, out = series[base], {}
-    places: dict[str, Int64] = {}
+    places: dict[tuple[str, bool], Int64] = {}
     for use in uses:
-        if use.interval != base and use.interval not in places:
-            places[use.interval] = as_of(series[use.interval], target)
+        of = use.interval, use.partial
+        if use.interval != base and of not in places:
+            places[of] = as_of(series[use.interval], target, partial=use.partial)
         for column in use.columns:
             values = computed.values[column]
             if use.interval != base:
-                values = taken(values, places[use.interval], computed.before[column], target)
+                values = taken(values, places[of], computed.before[column], target)
             out[column] = label_major(target, values)
     return out
 
@@ -227,6 +233,10 @@ class _TickColumns:
         scale, found, out = 10.0**decimals, np.zeros(2), integers(len(values))
         whole_ticks(values, scale, out, found)
         off, most = int(found[0]), float(found[1])
+        if off and len(self._stream.rows) < len(values):
+            # Rows carried were counted in their own session.
+            own = self._stream.rows
+            off = int(np.count_nonzero(out[own] / scale != values[own]))
         if most >= MOST:
             raise InputError(
                 f"{self._stream.series.interval} {name} of {most / scale:g} is too large for ticks of 1e-{decimals}; "
@@ -263,7 +273,9 @@ def _computed(
     size = max(indicator.state, 1)
     numbers = square(lists, size) if lists is not None else np.zeros((len(stream.series.symbols), size))
     function = _function(indicator.kernel) if custom is None else custom.kernel
-    columns = _columns(use, indicator, stream, ticks)
+    # What obv carries: its total in units of 2^32.
+    carried = float(np.abs(numbers[:, 0]).max(initial=0.0)) * 2.0**32 if indicator.sums == "total" else 0.0
+    columns = _columns(use, indicator, stream, ticks, carried)
     function(stream.spans, columns, _params(use, indicator, bars_a_year), numbers, scratch, out)
     if use.is_chained and indicator.state:
         kept[key] = rows_of(numbers, np.flatnonzero(stream.spans.end > stream.spans.first))
@@ -293,28 +305,30 @@ def _params(use: Use, indicator: Indicator, bars_a_year: float) -> Float64:
     return frozen(np.array([*head, *own]))
 
 
-def _columns(use: Use, indicator: Indicator, stream: _Stream, ticks: _TickColumns) -> Columns:
+def _columns(use: Use, indicator: Indicator, stream: _Stream, ticks: _TickColumns, carried: float) -> Columns:
     """The columns the indicator reads; the others are empty, so that reading one is an error and not a wrong value."""
     nothing, none = frozen(np.empty(0)), frozen(np.empty(0, dtype=np.int64))
     bars = Bars(*(getattr(stream.bars, name) if name in indicator.floats else nothing for name in Bars._fields))
     whole = {}
     for name in indicator.ticks:
         column, _, most = ticks.column(use.input if name == "x" else name, use.decimals)
-        _require_room(use, indicator, column, most)
+        _require_room(use, indicator, column, most, carried)
         whole[name] = column
     elapsed = stream.elapsed if "elapsed" in indicator.floats else none
     return Columns(bars, Ticks(*(whole.get(name, none) for name in Ticks._fields)), elapsed)
 
 
-def _require_room(use: Use, indicator: Indicator, column: Int64, most: float) -> None:
+def _require_room(use: Use, indicator: Indicator, column: Int64, most: float, carried: float) -> None:
     """InputError where a sum could leave int64, which would wrap without a word."""
     periods = [float(value) for value in use.values.values() if isinstance(value, int)]
     longest = max([*periods, float(len(column)) if use.name == "twap" else 1.0])
     factor = {"linear": 2.0 * longest, "quadratic": 6.0 * longest * longest}.get(indicator.sums, 4.0)
     wide = len(column) and indicator.sums == "distances" and int(column.max()) - int(column.min()) >= MOST_DISTANCE
-    if most * factor >= MOST or wide:
+    total = carried + float(np.abs(column).sum(dtype=np.float64)) if indicator.sums == "total" else 0.0
+    if most * factor >= MOST or wide or total >= MOST:
+        over = "all its bars" if total >= MOST else f"{longest:g} bars"
         raise InputError(
-            f"{use.key}: {most / 10.0**use.decimals:g} over {longest:g} bars is too much for ticks of "
+            f"{use.key}: {max(most, total) / 10.0**use.decimals:g} over {over} is too much for ticks of "
             f"1e-{use.decimals}; declare fewer decimals for it"
         )
 
@@ -347,6 +361,14 @@ def _lagged(out: Float64, offsets: Int64, lag: int, latest: Lists | None) -> tup
     ends = spread(starts[1:] - lag - 1, np.full(symbols, lag + 1))
     last = mixed[:, ends].reshape(outputs, symbols, lag + 1).transpose(1, 0, 2).reshape(symbols, -1)
     return mixed[:, rows - lag], before, rows_of(last, np.arange(symbols))
+
+
+def _of_first_rows(out: Float64, offsets: Int64, otherwise: list[Float64]) -> list[Float64]:
+    """By output and symbol, the value of the session's first row."""
+    full = np.flatnonzero(np.diff(offsets))
+    for output, values in zip(out, otherwise, strict=True):
+        values[full] = output[offsets[full]]
+    return otherwise
 
 
 def _widened(values: Float64, keep: Int64, whole: Series) -> Float64:

@@ -131,10 +131,11 @@ def label_major(series: Series, values: Float64) -> Float64:
     return _gathered(values, series.place)
 
 
-def as_of(wide: Series, base: Series) -> Int64:
+def as_of(wide: Series, base: Series, *, partial: bool) -> Int64:
     """For each base row the row of `wide` that is its symbol's latest known by then, -1 where none is.
 
-    Known means wide.known_at <= the base row's own known_at; both series are of the same session and symbols.
+    Known means wide.known_at <= the base row's own known_at; both series are of the same session and symbols. Partial
+    bars are passed over unless `partial`: they have no value, and the one before them stands as it does overnight.
     """
     symbols = len(base.symbols)
     # One search for all symbols: an instant's place among the session's known_at, and the symbol in front.
@@ -144,6 +145,9 @@ def as_of(wide: Series, base: Series) -> Int64:
     base_symbol = np.repeat(np.arange(symbols), np.diff(base.offsets))
     haystack = wide_symbol * step + np.searchsorted(instants, wide.known_at)
     found = np.searchsorted(haystack, base_symbol * step + np.searchsorted(instants, base.known_at), "right") - 1
+    if not partial and len(wide.order):
+        whole = np.maximum.accumulate(np.where(wide.is_partial, -1, np.arange(len(wide.order))))
+        found = np.where(found >= 0, whole[found], -1)
     return np.where(found >= wide.offsets[base_symbol], found, -1)
 
 

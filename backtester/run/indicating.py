@@ -62,10 +62,10 @@ def indicate(
         computed = indicator_columns(uses, held.series, _with_dictionaries(state), bars_a_year=year)
         values = [column for use in uses for column in use.columns]
         step.rows = sum(len(computed.values[column]) for column in values)
-        off = sum(computed.off_tick.values())
+        off = ", ".join(f"{key} {count}" for key, count in computed.off_tick.items() if count)
         scopes = " and ".join(sorted({use.scope for use in uses}))
         step.detail = f"Complete - {len(uses)} indicators of {scopes} scope, {len(values)} columns"
-        step.detail += f", {off} values read are no multiple of their tick" if off else ""
+        step.detail += f"; values read that are no multiple of a tick: {off}" if off else ""
     return replace(
         held, values=held.values | computed.values, before=held.before | computed.before, state=computed.state
     )

@@ -98,6 +98,47 @@ def test_partial_bars_give_no_value_and_are_in_no_window_unless_asked_for():
     assert found["all"].tolist() == [30.0, 10.0]
 
 
+def test_the_last_whole_bar_stands_while_and_after_a_partial_one():
+    whole = Session(dt.date(2025, 6, 16), OPEN, OPEN + 90 * MINUTE, OPEN + 40 * MINUTE, OPEN + 50 * MINUTE, False, 0)
+    rows = [row(t, float(t)) for t in [*range(40), *range(50, 90)]]
+    asked = uses(
+        {"name": "sma", "period": 1, "interval": "30m"},
+        {"name": "sma", "period": 1, "interval": "30m", "partial": True, "key": "all"},
+    )
+
+    series, _ = series_of(whole, rows, ["A"])
+    found = on_base(indicator_columns(asked, series, bars_a_year=BARS_A_YEAR), asked, series, "1m")
+
+    assert series["30m"].is_partial.tolist() == [False, True, False, True]
+    assert found["sma_1_30m"] == pytest.approx([np.nan] * 29 + [29.0] * 40 + [79.0] * 11, nan_ok=True)
+    assert found["all"] == pytest.approx([np.nan] * 29 + [29.0] * 10 + [39.0] * 30 + [79.0] * 10 + [89.0], nan_ok=True)
+
+
+def test_pivots_are_of_all_bars_of_the_session_before_and_there_from_the_first_row_on_any_interval():
+    asked = uses(*({"name": "pivot_points", "interval": each, "key": f"p{each}"} for each in ("1m", "5m", "30m")))
+    first, _ = series_of(session(40), [row(t, 10.0 + t) for t in range(40)], ["A"])
+    second, _ = series_of(session(40), [row(t, 5.0) for t in range(3)], ["A"])
+
+    state = indicator_columns(asked, first, bars_a_year=BARS_A_YEAR).state
+    found = on_base(indicator_columns(asked, second, state, bars_a_year=BARS_A_YEAR), asked, second, "1m")
+
+    for each in ("1m", "5m", "30m"):
+        assert found[f"p{each}_pp"].tolist() == [(49.0 + 10.0 + 49.0) / 3.0] * 3
+
+
+def test_a_session_that_does_not_know_a_symbol_is_a_gap_of_its_windows():
+    asked = uses({"name": "sma", "period": 3, "missing": "require", "scope": "continuous"})
+    full = [row(t, 1.0, symbol) for t in range(10) for symbol in "AB"]
+    both, _ = series_of(session(10), full, ["A", "B"])
+    alone, _ = series_of(session(10), [each for each in full if each.symbol == "A"], ["A"])
+
+    state = indicator_columns(asked, both, bars_a_year=BARS_A_YEAR).state
+    state = indicator_columns(asked, alone, state, bars_a_year=BARS_A_YEAR).state
+    after = indicator_columns(asked, both, state, bars_a_year=BARS_A_YEAR).values["sma_3"]
+
+    assert np.isnan(after).tolist() == [False] * 10 + [True, True] + [False] * 8
+
+
 def test_require_gives_nothing_while_the_window_holds_a_gap():
     minutes = [0, 1, 2, 4, 5, 6, 7]
     common = {"name": "sma", "period": 3, "missing": "require"}
@@ -190,6 +231,17 @@ def test_prices_off_the_tick_are_rounded_and_counted():
     assert found.off_tick == {"sma_1": 2, "fine": 0}
 
 
+def test_values_off_the_tick_are_counted_once_a_use_and_session():
+    raw = ({"name": "bbands", "period": 2, "key": "bands"}, {"name": "atr", "period": 2, "key": "range"})
+    asked = uses(*({**each, "scope": "continuous"} for each in raw))
+    series, _ = series_of(session(3), [row(0, 1.5), row(1, 1.23456789), row(2, 2.5)], ["A"])
+
+    first = indicator_columns(asked, series, bars_a_year=BARS_A_YEAR)
+    second = indicator_columns(asked, series, first.state, bars_a_year=BARS_A_YEAR)
+
+    assert first.off_tick == second.off_tick == {"bands": 1, "range": 3}
+
+
 def test_a_sum_that_could_wrap_is_refused():
     from backtester.errors import InputError
 
@@ -197,6 +249,20 @@ def test_a_sum_that_could_wrap_is_refused():
 
     with pytest.raises(InputError, match="declare fewer decimals"):
         indicator_columns(uses({"name": "wma", "period": 2000}), series, bars_a_year=BARS_A_YEAR)
+
+
+def test_a_total_that_could_wrap_is_refused_though_no_session_reaches_it():
+    from backtester.errors import InputError
+
+    asked = uses({"name": "obv", "scope": "continuous"})
+    rising = [row(t, 1.0 + t, volume=3e11) for t in range(9)]
+    series, _ = series_of(session(9), rising, ["A"])
+
+    first = indicator_columns(asked, series, bars_a_year=BARS_A_YEAR)
+
+    assert first.values["obv"][-1] == 8 * 3e11
+    with pytest.raises(InputError, match=r"obv: .* over all its bars is too much"):
+        indicator_columns(asked, series, first.state, bars_a_year=BARS_A_YEAR)
 
 
 WRONG = [
@@ -220,16 +286,24 @@ WRONG = [
     ({"name": "tests.features.my_indicators:sprad"}, "did you mean spread?"),
     ({"name": "tests.features.my_indicators:not_one"}, "is no pl.Expr and no Custom"),
     ({"name": "tests.features.my_indicators:spread", "scope": "continuous"}, "declare lookback"),
+    ({"name": "tests.features.my_indicators:misspelt"}, 'unable to find column "clsoe"'),
+    ({"name": "tests.features.my_indicators:words"}, "that gives a number a bar"),
+    ({"name": "tests.features.my_indicators:shorter"}, "that gives a number a bar"),
+    ({"name": "tests.features.my_indicators:spaced"}, "its output 'a b' cannot be a column"),
+    ({"name": "sma", "key": "Symbol"}, "Symbol is a column of the bars or of the tables"),
+    ({"name": "sma", "key": "close"}, "close is a column of the bars or of the tables"),
+    ({"name": "sma", "interval": "1d"}, "a session has one 1d bar and the first value needs 20"),
+    ({"name": "sma", "interval": "1d", "period": 1, "lag": 1}, "the first value needs 2; say scope = 'continuous'"),
+    ({"name": "opening_range", "interval": "60m"}, "no 60m bar ends within 30 minutes of the open"),
 ]
 
 
 @pytest.mark.parametrize(("raw", "expected"), WRONG, ids=[str(raw) for raw, _ in WRONG])
 def test_what_is_wrong_with_a_use_is_said(raw, expected):
-    found, problems = uses_of([raw], run_interval="1m", find=find)
+    _, problems = uses_of([raw], run_interval="1m", find=find)
 
-    assert not found
     assert expected in "\n".join(problems)
-    assert all(line.startswith("indicators[0]") for line in problems)
+    assert all(line.startswith(("indicators[0]", "indicators: ")) for line in problems)
 
 
 def test_every_problem_is_told_at_once_and_a_column_twice_is_one():
@@ -238,6 +312,26 @@ def test_every_problem_is_told_at_once_and_a_column_twice_is_one():
 
     assert len(problems) == 3
     assert twice == ["indicators: sma_20 is computed twice; give one of them another key"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "name"),
+    [
+        ({"name": "sma", "key": "x"}, {"name": "bbands", "key": "x"}, "x"),
+        ({"name": "sma", "key": "x_upper"}, {"name": "bbands", "key": "X"}, "X_upper"),
+        ({"name": "sma", "key": "fast"}, {"name": "sma", "key": "FAST", "period": 9}, "FAST"),
+    ],
+)
+def test_keys_and_columns_differ_by_more_than_case(first, second, name):
+    _, problems = uses_of([first, second], run_interval="1m")
+
+    assert problems == [f"indicators: {name} is computed twice; give one of them another key"]
+
+
+def test_an_interval_is_read_in_any_case():
+    (use,) = uses({"name": "sma", "interval": "5M"})
+
+    assert (use.interval, use.key) == ("5m", "sma_20_5m")
 
 
 def test_default_keys():
@@ -307,6 +401,8 @@ def test_talib_in_continuous_scope_needs_a_finite_memory():
     assert "did you mean ADX" in unknown[0]
     _, bad = uses_of([{**raw, "timeperiod": 0}], run_interval="1m", find=find)
     assert "refuses these parameters" in bad[0]
+    (whole,) = uses({"name": "talib.BBANDS", "nbdevup": 3, "key": "bands"})
+    assert np.isfinite(run_sessions([whole], [[rows]])["bands"][0][:, -1]).all()
     last = run_sessions(uses(raw), [[rows[10:]]])["rsi"][0][0]
     assert once[50:].tolist() == last[40:].tolist()
 
