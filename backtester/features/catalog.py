@@ -249,7 +249,7 @@ def _never(name: str, values: Values, scope: str, needed: int, interval: str) ->
         bar = Interval.parse(interval)
     except ConfigError:
         return None  # told where intervals are checked
-    if scope == "session" and not bar.is_intraday and needed > 1:
+    if scope == "session" and interval == "1d" and needed > 1:
         return f"a session has one {interval} bar and the first value needs {needed}; say scope = 'continuous'"
     if name == "opening_range" and bar.is_intraday and bar.us > int(values["minutes"]) * 60_000_000:
         return f"no {interval} bar ends within {values['minutes']} minutes of the open; take a smaller interval"
