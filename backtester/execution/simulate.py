@@ -14,8 +14,9 @@ from backtester.data.columns import room
 from backtester.errors import UsageError
 from backtester.execution.requests import NOTHING
 from backtester.kernels import state as layout
+from backtester.kernels.codes import GTC, MARKET
 from backtester.kernels.jit import Kernel
-from backtester.kernels.ledger import CLOSING, OPENING, WHOLE, advance
+from backtester.kernels.ledger import CLOSING, OPENING, PLAIN, WHOLE, advance
 from backtester.kernels.state import Log, Rules, State, Steps
 
 NO_STEPS = Steps(np.empty((0, 0)), np.empty((0, 0)), np.zeros(2, dtype=np.int64))
@@ -91,13 +92,16 @@ class Ledger:
         state: State,
         is_last: bool = False,
         expected: int = 0,
-        loop: Kernel[..., int] = advance,
+        loop: Kernel[..., int] | None = None,
         steps: Steps = NO_STEPS,
     ) -> None:
         if len(state.book) != len(rules.restricted):
             raise UsageError(f"simulate: state of {len(state.book)} symbols, rules of {len(rules.restricted)}")
         self.clock, self.market, self.rules, self.state = clock, market, rules, state
-        self._is_last, self._loop, self._steps = int(is_last), loop, steps
+        self._is_last, self._steps = int(is_last), steps
+        self._loop = advance if loop is None else loop
+        # The plain loop does until something asks for more; the other goes on where it stands.
+        self._is_plain = loop is None and are_plain_rules(rules) and is_plain_state(state)
         self._first_label = int(state.counters[layout.LABELS])
         self._parts: list[Written] = []
         labels = len(clock.timestamp) if rules.marks else 0
@@ -154,10 +158,11 @@ class Ledger:
 
     def _advance(self, first: int, end: int, part: int, requests: Requests) -> None:
         clock, market, rules, last = self.clock, self.market, self.rules, self._is_last
+        if self._is_plain and requests is not NOTHING:
+            self._is_plain = are_plain(requests)
+        loop = advance.variant("plain", PLAIN) if self._is_plain else self._loop
         while True:
-            stopped = self._loop(
-                first, end, part, last, clock, market, requests, rules, self.state, self._log, self._steps
-            )
+            stopped = loop(first, end, part, last, clock, market, requests, rules, self.state, self._log, self._steps)
             if stopped == end:
                 return
             # The kernel stops before a label it may not have room for: hand out new room, and go on at that label.
@@ -211,6 +216,32 @@ class Ledger:
             equity=self._marks,
             sessions=self._sessions,
         )
+
+
+def are_plain_rules(rules: Rules) -> bool:
+    """Can the plain loop serve these rules, if its orders are plain too?"""
+    return all(getattr(rules, name) == value for name, value in PLAIN.items() if name != "orders")
+
+
+def are_plain(requests: Requests) -> bool:
+    """Do the requests ask for market orders only: no prices, legs, time limits and groups?"""
+    numbers = (requests.order_type, requests.tif, requests.fractions, requests.exit_after_bars)
+    prices = requests.limit, requests.stop, requests.trail, requests.stop_loss, requests.take_profit, requests.leg_trail
+    return (
+        not any(column.any() for column in numbers)
+        and bool((requests.group < 0).all())
+        and all(bool(np.isnan(column).all()) for column in prices)
+    )
+
+
+def is_plain_state(state: State) -> bool:
+    """Are all live orders market orders, good till cancelled, without legs and group?"""
+    live = int(state.counters[layout.LIVE])
+    if live == 0:
+        return True
+    orders = state.orders[:live]
+    plain = (orders[:, layout.TYPE] == MARKET) & (orders[:, layout.TIF] == GTC) & (orders[:, layout.FRACTIONS] == 0)
+    return bool((plain & (orders[:, layout.GROUP] < 0) & (orders[:, layout.LEG_OF] < 0)).all())
 
 
 def with_room(state: State) -> State:

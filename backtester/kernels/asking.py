@@ -185,6 +185,16 @@ def ask_order(
     """Submit one order with everything request q says of it."""
     k = draft(symbol, side, unit, role, state)
     state.amounts[k, AMOUNT] = amount
+    if rules.orders != 0:
+        describe(q, k, symbol, side, unit, requests, rules, state)
+    if unit == UNIT or (rules.size_at == 0 and unit not in (CASH_FRAC, CLOSE)):
+        state.amounts[k, QUANTITY] = sized(k, state.book[symbol, MARK], 0.0, 0.0, rules, state)
+    submit(k, t, clock, market, rules, state, log)
+
+
+@step
+def describe(q: int, k: int, symbol: int, side: int, unit: int, requests: Requests, rules: Rules, state: State) -> None:
+    """Give the drafted order in row k the type, prices, legs, time and group request q names."""
     kind = pick_code(requests.order_type, q)
     limit, stop, trail = pick(requests.limit, q), pick(requests.stop, q), pick(requests.trail, q)
     if kind == MARKET:
@@ -211,9 +221,6 @@ def ask_order(
         state.orders[k, FRACTIONS] = fractions | HAS_LEGS
         state.orders[k, EXIT_AFTER] = after
         state.amounts[k, LEG_STOP], state.amounts[k, LEG_TAKE], state.amounts[k, LEG_TRAIL] = stop_loss, take, leg_trail
-    if unit == UNIT or (rules.size_at == 0 and unit not in (CASH_FRAC, CLOSE)):
-        state.amounts[k, QUANTITY] = sized(k, state.book[symbol, MARK], 0.0, 0.0, rules, state)
-    submit(k, t, clock, market, rules, state, log)
 
 
 @step

@@ -170,13 +170,14 @@ def has_prices(k: int, state: State) -> bool:
 @step
 def refusal(k: int, t: int, clock: Clock, market: Market, rules: Rules, state: State) -> int:
     """Why the drafted order in row k is refused, NO_REASON where it is not."""
-    if not has_prices(k, state):
+    has_all = is_price(state.book[state.orders[k, SYMBOL], MARK]) if rules.orders == 0 else has_prices(k, state)
+    if not has_all:
         return BAD_PRICE
     if state.orders[k, SIZE_UNIT] == CLOSE:
         return BAD_QUANTITY if state.book[state.orders[k, SYMBOL], POSITION] == 0.0 else NO_REASON
     if not state.amounts[k, QUANTITY] > 0.0 and not math.isnan(state.amounts[k, QUANTITY]):
         return BAD_QUANTITY
-    if rules.checks == 0 and rules.cash != 3:
+    if rules.checks == 0:
         return NO_REASON
     return limited(k, t, clock, market, rules, state)
 

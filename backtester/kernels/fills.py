@@ -107,7 +107,11 @@ def final_price(
     price = reference
     if rules.slips == 0:
         return price
-    if kind == AS_MARKET or (rules.limit_slippage if kind == AS_LIMIT else rules.stop_slippage) != 0:
+    if (
+        rules.orders == 0
+        or kind == AS_MARKET
+        or (rules.limit_slippage if kind == AS_LIMIT else rules.stop_slippage) != 0
+    ):
         volume = market.volume[row] if row >= 0 else 0.0
         price = slipped(price, side, is_opening, 0.0 if where == FORCED else quantity, volume, rules)
     if rules.slip_within_bar != 0 and where != FORCED:
@@ -135,7 +139,8 @@ def turn(
     at = clock.timestamp[t] if where == OPEN else clock.known_at[t]
     signed = state.book[symbol, POSITION] * side
     if state.amounts[k, FILLED_UNITS] == 0.0:
-        is_maker = (state.orders[k, TYPE] == LIMIT or state.orders[k, ROUTE] == NOW_LIMIT) and where != OPEN
+        is_limit = rules.orders != 0 and (state.orders[k, TYPE] == LIMIT or state.orders[k, ROUTE] == NOW_LIMIT)
+        is_maker = is_limit and where != OPEN
         state.amounts[k, FEE_RATE] = rules.maker_rate if is_maker else rules.taker_rate
         state.amounts[k, FEE_UNIT] = unit_fee(rules, state)
     if state.orders[k, SIZE_UNIT] == CLOSE:
@@ -159,9 +164,10 @@ def turn(
     is_opening = signed >= 0.0 or (quantity if quantity > 0.0 else wanted) + signed > NEARLY
     price = final_price(reference, kind, where, side, is_opening, quantity, row, market, rules)
     fills_rest, is_over = rules.volume_rest == 2, False
+    is_fok = rules.orders != 0 and state.orders[k, TIF] == FOK
     while True:
         is_short = quantity < wanted
-        if quantity > 0.0 and not (is_short and state.orders[k, TIF] == FOK and not fills_rest):
+        if quantity > 0.0 and not (is_short and is_fok and not fills_rest):
             is_over = fill(
                 k,
                 row,
@@ -187,8 +193,10 @@ def turn(
         fills_rest, rule, price = False, AT_REMAINDER, price + side * rules.tick
         wanted = wanted - quantity
         quantity = wanted
-    if rules.volume_rest == 1 and state.orders[k, TIF] != FOK:
+    if rules.volume_rest == 1 and not is_fok:
         end_order(k, CANCELLED, NO_VOLUME, at, rules.events, state, log)
+    elif rules.orders == 0:
+        return
     elif state.orders[k, TYPE] in (STOP, TRAILING):
         state.orders[k, ROUTE] = NOW_MARKET
     elif state.orders[k, TYPE] not in (MARKET, LIMIT) and state.orders[k, ROUTE] == AS_GIVEN and kind == AS_LIMIT:
@@ -204,7 +212,8 @@ def fill(
     symbol, side = state.orders[k, SYMBOL], state.orders[k, SIDE]
     signed = state.book[symbol, POSITION] * side
     opening = quantity if signed >= 0.0 else (quantity + signed if quantity + signed > NEARLY else 0.0)
-    if kind == AS_LIMIT and rules.limit_guard != 0 and side * (price - state.amounts[k, LIMIT_PRICE]) > 0.0:
+    is_guarded = rules.orders != 0 and kind == AS_LIMIT and rules.limit_guard != 0
+    if is_guarded and side * (price - state.amounts[k, LIMIT_PRICE]) > 0.0:
         if state.orders[k, TYPE] != LIMIT:
             state.orders[k, ROUTE] = NOW_LIMIT
         return True
@@ -227,8 +236,9 @@ def fill(
                 less = closing + affordable(
                     opening, budget, closing, price, side, filled, value, charged, rate, per_unit, rules
                 )
-            if less == 0.0 or state.orders[k, TIF] == FOK:
-                if state.orders[k, TIF] != FOK:
+            is_fok = rules.orders != 0 and state.orders[k, TIF] == FOK
+            if less == 0.0 or is_fok:
+                if not is_fok:
                     kind_of_end = REJECTED if filled == 0.0 else CANCELLED
                     end_order(k, kind_of_end, NO_CASH, at, rules.events, state, log)
                 return True
@@ -241,10 +251,10 @@ def fill(
         best = market.low[row] if side > 0 else market.high[row]
         is_ambiguous = 1 if worst != best else 0
         worst, best = (worst, best) if worst != best else (price, price)
-    elif where == INSIDE and state.orders[k, FRACTIONS] & HAS_LEGS and quantity + signed > NEARLY:
+    elif rules.orders != 0 and where == INSIDE and state.orders[k, FRACTIONS] & HAS_LEGS and quantity + signed > NEARLY:
         worst = worst_entry(k, row, price, market, rules, state)
         is_ambiguous = 1 if worst != price else 0
-    elif where == INSIDE and state.orders[k, LEG_OF] >= 0 and state.counters[LEGS] > 1:
+    elif rules.orders != 0 and where == INSIDE and state.orders[k, LEG_OF] >= 0 and state.counters[LEGS] > 1:
         worst, best, is_ambiguous = other_legs(k, row, t, price, quantity, clock, market, rules, state)
     if signed == 0.0 and len(state.book) > 1 and state.facts[symbol, MARK_LABEL] < state.counters[LABELS]:
         mark_before(symbol, t, clock, market, state)
@@ -316,14 +326,14 @@ def settled(
     is_filled = after == 0.0 if state.orders[k, SIZE_UNIT] == CLOSE else quantity >= NEARLY_ALL * wanted
     if rules.events != 0:
         event(k, FILLED if is_filled else PARTIALLY_FILLED, NO_REASON, at, quantity, price, state, log)
-    if state.counters[LEGS] > 0:
+    if rules.orders != 0 and state.counters[LEGS] > 0:
         if state.orders[k, LEG_OF] >= 0:
             cancel_all(symbol, k, LEG_FILLED, 1, 1, at, rules.events, state, log)
         elif signed != 0.0 and (after == 0.0 or after * side * signed < 0.0):
             cancel_all(symbol, k, IS_FLAT, 1, 0, at, rules.events, state, log)
-    if state.orders[k, GROUP] >= 0:
+    if rules.orders != 0 and state.orders[k, GROUP] >= 0:
         cancel_group(state.orders[k, GROUP], k, at, rules.events, state, log)
-    if state.orders[k, FRACTIONS] & HAS_LEGS and after * side > 0.0:
+    if rules.orders != 0 and state.orders[k, FRACTIONS] & HAS_LEGS and after * side > 0.0:
         make_legs(k, at, where, price, rules, state, log)
     if is_filled:
         remove(k, state)

@@ -5,6 +5,9 @@ call, and a load of a whole group at every mention, which took minutes to compil
 NamedTuple becomes one parameter for each field that the kernel, or one it calls, mentions. Records are taken as one run
 of numbers and indexed without a sign: a width known to the compiler and no wrap-around test. As plain Python such a
 kernel is the function it is.
+
+Rules that are known when it is compiled leave what they rule out behind: `variant` (kernels.pruning). What is derived
+for a kernel that Python calls is kept beside its machine code, so that a later process rewrites nothing.
 """
 
 from __future__ import annotations
@@ -13,33 +16,44 @@ import ast
 import copy
 import functools
 import inspect
+import marshal
 import textwrap
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from backtester.kernels.jit import Arguments, Kernel, Result
-from backtester.kernels.state import WIDTHS, Log, State
+from backtester.kernels.jit import Arguments, Kernel, Result, kept
+from backtester.kernels.pruning import pruned
+from backtester.kernels.state import WIDTHS, Log, Rules, State
 
 
 class Flat(Kernel[Arguments, Result]):
     """A kernel that may mention a group only as `group.field`, or whole as an argument of another such kernel."""
 
+    name = ""  # the variant's
+    known: dict[str, int]  # the rules it was made for
+
+    def variant(self, name: str, known: dict[str, int]) -> Self:
+        """The same kernel, and all it calls, for rules of which some are known; as Python it is the same function."""
+        made: dict[str, Self] = self.__dict__.setdefault("_variants", {})
+        if name not in made:
+            made[name] = type(self)(self.python, inline=self.inline, folder=self.folder)
+            made[name].name, made[name].known = name, known
+        return made[name]
+
     @functools.cached_property
     def machine(self) -> Callable[..., Any]:
         """The compiled function behind one that takes groups and picks their fields."""
-        jitted, picks = self.jitted, []
-        records: list[int] = []
-        for place, name in enumerate(self.parameters):
-            group = self.groups.get(name)
-            if group is None:
-                picks.append((place, -1))
-            else:
-                is_record = self._kinds[name] in (State, Log)
-                records += [len(picks) + k for k, f in enumerate(self.fields[name]) if is_record and f in WIDTHS]
-                picks += [(place, group.index(field)) for field in self.fields[name]]
+        name = f"{self.python.__qualname__}-{self.name or 'full'}"
+        derived = kept(self.folder, name, lambda: marshal.dumps(self._derived()))
+        code, picks, records = marshal.loads(derived)  # noqa: S302  # kept as machine code is, from no other user
+        function = types.FunctionType(code, {"__name__": self.python.__module__}, self.python.__name__)
+        function.__qualname__, function.__module__ = self.python.__qualname__, self.python.__module__
+        # Its globals are kernels that are compiled for it, if it is not compiled already.
+        function.needed = self._names  # type: ignore[attr-defined]  # kernels.linking asks for it
+        jitted: Any = self.jit(function)
 
         def call(*args: Any) -> Any:
             given = [args[place] if field < 0 else args[place][field] for place, field in picks]
@@ -49,16 +63,41 @@ class Flat(Kernel[Arguments, Result]):
 
         return call
 
+    def _derived(self) -> tuple[types.CodeType, list[tuple[int, int]], list[int]]:
+        """(code of single fields, which argument and field each of its arguments is, which of them are records)."""
+        picks: list[tuple[int, int]] = []
+        records: list[int] = []
+        for place, name in enumerate(self.parameters):
+            group = self.groups.get(name)
+            if group is None:
+                picks.append((place, -1))
+            else:
+                is_record = self._kinds[name] in (State, Log)
+                records += [len(picks) + k for k, f in enumerate(self.fields[name]) if is_record and f in WIDTHS]
+                picks += [(place, group.index(field)) for field in self.fields[name]]
+        return self._code, picks, records
+
     @functools.cached_property
-    def jitted(self) -> Any:
-        """The compiled function of single fields; kernels it calls are compiled into it, or called by it."""
+    def linked(self) -> Any:
+        """The compiled function of single fields, for kernels to call."""
+        known = {**self._names(), "__name__": self.python.__module__}
+        function = types.FunctionType(self._code, known, self.python.__name__)
+        function.__qualname__, function.__module__ = self.python.__qualname__, self.python.__module__
+        return self.jit(function, is_entry=False)
+
+    @functools.cached_property
+    def _code(self) -> types.CodeType:
         namespace: dict[str, Any] = {}
         code = compile(self._flattened(), self.python.__code__.co_filename, "exec")
         exec(code, namespace)  # noqa: S102  # our own source, rewritten
-        made = namespace[self.python.__name__]
+        made: types.CodeType = namespace[self.python.__name__].__code__
+        return made
+
+    def _names(self) -> dict[str, Any]:
+        """The globals of the code of single fields."""
+        known, mentioned = self.python.__globals__, self._code.co_names
         names: dict[str, Any] = {
-            name: value.jitted if isinstance(value, Flat) else self.compiled_callee(value)
-            for name, value in self.callees().items()
+            name: self.compiled_callee(self.of_variant(known[name])) for name in mentioned if name in known
         }
         # Numba types a Python number as that very number, and would compile a kernel for each it is called with.
         names = {name: np.int64(value) if type(value) is int else value for name, value in names.items()}
@@ -66,10 +105,11 @@ class Flat(Kernel[Arguments, Result]):
         names |= {_width(field): np.uint64(width) for field, width in WIDTHS.items()}
         names |= {f"{_width(field)}_signed": np.int64(width) for field, width in WIDTHS.items()}
         names["uint64"] = np.uint64
-        names |= {f"group_{name}": kind for name, kind in self._kinds.items()}
-        function = types.FunctionType(made.__code__, {**names, "__name__": self.python.__module__}, made.__name__)
-        function.__qualname__, function.__module__ = self.python.__qualname__, self.python.__module__
-        return self.jit(function)
+        return names | {f"group_{name}": kind for name, kind in self._kinds.items()}
+
+    def of_variant(self, value: Any) -> Any:
+        """A global as this variant of the kernel has it."""
+        return value.variant(self.name, self.known) if self.name and isinstance(value, Flat) else value
 
     @functools.cached_property
     def fields(self) -> dict[str, list[str]]:
@@ -91,7 +131,11 @@ class Flat(Kernel[Arguments, Result]):
         ast.increment_lineno(tree, self.python.__code__.co_firstlineno - 1)
         function = tree.body[0]
         assert isinstance(function, ast.FunctionDef)
-        return function
+        if not self.name:
+            return function
+        numbers = {name: value for name, value in self.python.__globals__.items() if type(value) is int}
+        groups = {name for name, kind in _kinds(function, self.python.__globals__).items() if kind is Rules}
+        return pruned(function, groups, self.known, numbers)
 
     @functools.cached_property
     def parameters(self) -> list[str]:
@@ -105,18 +149,12 @@ class Flat(Kernel[Arguments, Result]):
 
     @functools.cached_property
     def _kinds(self) -> dict[str, Any]:
-        kinds = {}
-        for argument in self._tree.args.args:
-            if isinstance(argument.annotation, ast.Name):
-                kind = self.python.__globals__.get(argument.annotation.id)
-                if hasattr(kind, "_fields"):
-                    kinds[argument.arg] = kind
-        return kinds
+        return _kinds(self._tree, self.python.__globals__)
 
     def callee(self, call: ast.Call) -> Flat[Any, Any] | None:
         """The kernel of groups that is called, if one is."""
         value = self.python.__globals__.get(call.func.id) if isinstance(call.func, ast.Name) else None
-        return value if isinstance(value, Flat) else None
+        return self.of_variant(value) if isinstance(value, Flat) else None
 
     def _constants(self) -> list[Any]:
         return [node.value for node in ast.walk(self._tree) if _is_whole(node) and isinstance(node, ast.Constant)]
@@ -209,6 +247,17 @@ class _Apart(ast.NodeTransformer):
             ast.Name(id=_part(value.id, field), ctx=ast.Load()) for field in self.kernel.groups[value.id]
         ]
         return ast.Call(func=ast.Name(id=f"group_{value.id}", ctx=ast.Load()), args=parts, keywords=[])
+
+
+def _kinds(function: ast.FunctionDef, known: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that are groups, and of which kind."""
+    kinds = {}
+    for argument in function.args.args:
+        if isinstance(argument.annotation, ast.Name):
+            kind = known.get(argument.annotation.id)
+            if hasattr(kind, "_fields"):
+                kinds[argument.arg] = kind
+    return kinds
 
 
 _NUMPY: dict[type, Any] = {int: np.int64, bool: np.bool_}

@@ -13,6 +13,7 @@ import hashlib
 import os
 import platform
 import stat
+import threading
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -64,23 +65,35 @@ class Kernel(Generic[Arguments, Result]):
         """The compiled function, made at first use; kernels it calls are compiled into it."""
         return self.jit(self._bound({name: self.compiled_callee(value) for name, value in self.callees().items()}))
 
-    def jit(self, python: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-        """A function compiled as kernels are."""
+    @functools.cached_property
+    def linked(self) -> Callable[Arguments, Result]:
+        """The function as compiled kernels call it: part of their machine code, with none of its own."""
+        return self.jit(
+            self._bound({name: self.compiled_callee(value) for name, value in self.callees().items()}), is_entry=False
+        )
+
+    def jit(self, python: Callable[Arguments, Result], *, is_entry: bool = True) -> Callable[Arguments, Result]:
+        """A function compiled as kernels are, to be called by Python or by kernels."""
         import numba
+
+        from backtester.kernels import linking
 
         # numpy error model: no zero-division branch, which would keep LLVM from vectorizing; kernels guard.
         # _nrt off: no reference counts, which cost more than a short run of rows; allocating then fails to compile.
+        options = {"nogil": True, "_nrt": False, "fastmath": False, "parallel": False, "error_model": "numpy"}
+        if not is_entry:
+            return numba.njit(  # type: ignore[no-any-return, call-overload]  # its types lack these
+                forceinline=self.inline,
+                no_cpython_wrapper=True,
+                no_cfunc_wrapper=True,
+                pipeline_class=linking.CalleeCompiler,
+                **options,
+            )(python)
         root = numba.config.CACHE_DIR  # type: ignore[attr-defined]  # made at import
         if self.folder:
             numba.config.CACHE_DIR = str(cache_folder() / self.folder)  # type: ignore[attr-defined]  # made at import
-        jitted: Callable[Arguments, Result] = numba.njit(  # type: ignore[call-overload]  # its types lack _nrt
-            cache=True,
-            nogil=True,
-            forceinline=self.inline,
-            _nrt=False,
-            fastmath=False,
-            parallel=False,
-            error_model="numpy",
+        jitted: Callable[Arguments, Result] = numba.njit(  # type: ignore[call-overload]  # its types lack these
+            cache=True, no_cfunc_wrapper=True, pipeline_class=linking.EntryCompiler, **options
         )(python)
         numba.config.CACHE_DIR = root  # type: ignore[attr-defined]  # made at import
         return jitted
@@ -93,9 +106,9 @@ class Kernel(Generic[Arguments, Result]):
     def compiled_callee(self, value: object) -> object:
         """What a global is for compiled code."""
         if isinstance(value, Kernel):
-            return value.machine
+            return value.linked
         if isinstance(value, types.FunctionType) and value is not unsigned:
-            return Kernel(value, inline=self.inline, folder=self.folder).machine
+            return Kernel(value, inline=self.inline, folder=self.folder).linked
         return _unsigned_jitted() if value is unsigned else value
 
     def _bound(self, names: dict[str, Any]) -> Callable[Arguments, Result]:
@@ -103,6 +116,21 @@ class Kernel(Generic[Arguments, Result]):
         python = types.FunctionType(self.python.__code__, known, self.python.__name__, self.python.__defaults__)
         functools.update_wrapper(python, self.python)
         return python
+
+
+def kept(folder: str, name: str, make: Callable[[], bytes]) -> bytes:
+    """What was made for a kernel's machine code, read from beside it, or made now and left there."""
+    path = cache_folder() / folder / f"{name}.derived"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        made = make()
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    # Another process may read or make it meanwhile.
+    written = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+    written.write_bytes(made)
+    written.replace(path)
+    return made
 
 
 def kernel(python: Callable[Arguments, Result]) -> Kernel[Arguments, Result]:

@@ -37,6 +37,9 @@ from backtester.kernels.state import (
 # 1 in the copies of the loop that a step is compiled into, where `take_steps` calls it.
 STEPPED = 0
 
+# Rules with which most of what the ledger can do is not asked for: a copy of the loop has none of it in its way.
+PLAIN = {"orders": 0, "same_bar": 0, "checks": 0, "guards": 0, "flat_by": 0, "end": 0, "fifo": 0}
+
 # What `advance` is asked for: whole labels, or steps 1 to 4 of one label, or the others of it.
 WHOLE, OPENING, CLOSING = range(3)
 
@@ -156,14 +159,14 @@ def advance(
             if state.counters[LIVE] > 0:
                 match(t, clock, market, rules, state, log)
             mark_label(t, clock, market, rules, state)
-            if state.counters[LEGS] > 0:
+            if rules.orders != 0 and state.counters[LEGS] > 0:
                 run_timers(t, clock, market, rules, state, log)
             if rules.guards != 0:
                 guard(t, clock, market, rules, state, log)
             if part == OPENING:
                 return end
         decide(t, asked, clock, market, requests, rules, state, log, steps)
-        if state.counters[LIVE] > 0:
+        if rules.orders != 0 and state.counters[LIVE] > 0:
             expire(t, clock, rules, state, log)
         if rules.flat_by != 0 and clock.flags[t] & LAST_LABEL:
             flatten_session(t, clock, market, rules, state, log)

@@ -71,7 +71,9 @@ STOP_FIRST, TARGET_FIRST, OHLC, OLHC, ADAPTIVE, QUEUE = range(6)
 def match(t: int, clock: Clock, market: Market, rules: Rules, state: State, log: Log) -> None:
     """Every live order, all of them accepted at an earlier label, meets the bar its symbol has at label t."""
     prepare(t, clock, market, rules, state, log)
-    for stage in range(OPEN, AT_CLOSE + 1):
+    # Market orders alone have one stage.
+    only = OPEN if rules.market_price == 0 else AT_CLOSE
+    for stage in range(OPEN if rules.orders != 0 else only, (AT_CLOSE if rules.orders != 0 else only) + 1):
         count = gather(stage, t, clock, market, rules, state, log)
         if count > 1 and rules.intrabar != QUEUE:
             sort_queue(count, state)
@@ -105,7 +107,7 @@ def prepare(t: int, clock: Clock, market: Market, rules: Rules, state: State, lo
                 end_order(k, CANCELLED, BAR_MISSING, clock.known_at[t], rules.events, state, log)
             elif row >= 0 and 0 < rules.stale_after_bars < waited:
                 end_order(k, REJECTED, IS_STALE, clock.timestamp[t], rules.events, state, log)
-        elif kind == TRAILING and row >= 0 and rules.trail_first != 0:
+        elif rules.orders != 0 and kind == TRAILING and row >= 0 and rules.trail_first != 0:
             ratchet(k, row, market, rules, state)
 
 
@@ -131,12 +133,13 @@ def gather(stage: int, t: int, clock: Clock, market: Market, rules: Rules, state
         row = state.orders[k, ROW]
         if row < 0 or state.orders[k, ORDER_ID] == GONE or state.orders[k, TURN] == now:
             continue
-        if state.orders[k, ACCEPTED_AT] == now and (state.orders[k, ARMED] != now or stage != INSIDE):
+        is_new = rules.orders != 0 and state.orders[k, ACCEPTED_AT] == now
+        if is_new and (state.orders[k, ARMED] != now or stage != INSIDE):
             continue
-        if state.orders[k, ARMED] == now and state.orders[k, TYPE] == TRAILING and rules.trail_first != 0:
+        if is_new and state.orders[k, TYPE] == TRAILING and rules.trail_first != 0:
             ratchet(k, row, market, rules, state)
         where, reference, rule, kind = condition(k, row, t, clock, market, rules, state)
-        if where == TRIGGERS and (rule <= stage or rules.intrabar == QUEUE):
+        if rules.orders != 0 and where == TRIGGERS and (rule <= stage or rules.intrabar == QUEUE):
             if rules.events != 0:
                 at = clock.timestamp[t] if rule == OPEN else clock.known_at[t]
                 event(k, TRIGGERED, NO_REASON, at, NAN, NAN, state, log)
@@ -154,7 +157,7 @@ def gather(stage: int, t: int, clock: Clock, market: Market, rules: Rules, state
         state.keys[count, KEY_REFERENCE], state.keys[count, KEY_RULE] = reference, rule
         state.keys[count, KEY_KIND], state.keys[count, KEY_WHERE] = kind, where
         state.keys[count, KEY_SYMBOL] = state.keys[count, KEY_PATH] = state.keys[count, KEY_DISTANCE] = 0.0
-        if stage == INSIDE:
+        if rules.orders != 0 and stage == INSIDE:
             place_inside(count, k, row, market, rules, state)
         count += 1
     return count
@@ -212,15 +215,15 @@ def after_match(t: int, clock: Clock, market: Market, rules: Rules, state: State
     now = state.counters[LABELS]
     for k in range(state.counters[LIVE]):
         row = state.orders[k, ROW]
-        is_new = state.orders[k, ACCEPTED_AT] == now and state.orders[k, ARMED] != now
+        is_new = rules.orders != 0 and state.orders[k, ACCEPTED_AT] == now and state.orders[k, ARMED] != now
         if row < 0 or is_new or state.orders[k, ORDER_ID] == GONE:
             continue
         tif = state.orders[k, TIF]
-        if state.orders[k, MET] == 0 and tif in (IOC, FOK):
+        if rules.orders != 0 and state.orders[k, MET] == 0 and tif in (IOC, FOK):
             reason = WAS_IOC if tif == IOC else WAS_FOK
             end_order(k, CANCELLED, reason, clock.known_at[t], rules.events, state, log)
         state.orders[k, MET] = 1
-        if state.orders[k, TYPE] == TRAILING and rules.trail_first == 0:
+        if rules.orders != 0 and state.orders[k, TYPE] == TRAILING and rules.trail_first == 0:
             ratchet(k, row, market, rules, state)
 
 

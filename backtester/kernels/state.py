@@ -82,6 +82,7 @@ class Rules(NamedTuple):
     flattens: int
     flat_by: int
     quality: int
+    orders: int  # orders other than market orders, good till cancelled, without legs and group, may come or be live
     marks: int  # record the equity of every label
     events: int  # write orders and their events
     restricted: Bool  # [symbols]

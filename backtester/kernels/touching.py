@@ -72,7 +72,7 @@ def condition(
     k: int, row: int, t: int, clock: Clock, market: Market, rules: Rules, state: State
 ) -> tuple[int, float, int, int]:
     """(when, reference price, rule, kind of price) of the order in row k on this bar."""
-    if state.orders[k, TYPE] == MARKET or state.orders[k, ROUTE] == NOW_MARKET:
+    if rules.orders == 0 or state.orders[k, TYPE] == MARKET or state.orders[k, ROUTE] == NOW_MARKET:
         rule = rules.market_price
         price = market_price(rule, market.open[row], market.high[row], market.low[row], market.close[row])
         return OPEN if rule == 0 else AT_CLOSE, price, AT_MARKET_OPEN + rule, AS_MARKET

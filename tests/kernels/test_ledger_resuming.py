@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from backtester.config.execution import Commission
-from backtester.execution.requests import requests_of
+from backtester.execution.requests import NOTHING, requests_of
 from backtester.execution.rules import rules_of
 from backtester.kernels import jit
 from backtester.kernels import state as layout
 from backtester.kernels.codes import CONFIGURED, ENTER, EXIT, ORDER, TARGET, UNIT
+from backtester.kernels.ledger import advance
 from tests.ledger_cases import Ledger, Limits, market, same_bytes, settings
 
 SYMBOLS, LABELS = 3, 20
@@ -66,6 +67,26 @@ def ledger_of(where, *, is_last=True):
     limits = Limits(max_gross=3.0, flat_by="close-3m")
     rules = rules_of(settings(**RULES), limits, symbols=[f"S{k}" for k in range(symbols)])
     return Ledger(clock, bars, rules=rules, state=layout.new_state(symbols, 20_000.0), is_last=is_last)
+
+
+def plain_ledger(where, **loop):
+    """A ledger whose rules the plain loop serves."""
+    clock, bars, symbols = where
+    rules = rules_of(settings(**{**RULES, "lots": "average", "end": "mark"}), symbols=[f"S{k}" for k in range(symbols)])
+    return Ledger(clock, bars, rules=rules, state=layout.new_state(symbols, 20_000.0), **loop)
+
+
+def without_prices(asked):
+    """The same requests for market orders only."""
+    bare = {name: getattr(NOTHING, name) for name in ("limit", "stop", "stop_loss", "take_profit", "fractions")}
+    return asked._replace(**bare, exit_after_bars=NOTHING.exit_after_bars)
+
+
+def in_two(ledger, first, second):
+    """The ledger run over half its labels with some requests, then over the rest with others."""
+    ledger.run(first, end=LABELS)
+    ledger.run(second, first=LABELS)
+    return ledger.done()
 
 
 def whole(where, asked):
@@ -138,3 +159,22 @@ def test_compiled_code_gives_the_bits_of_plain_python(monkeypatch):
     jit.compiled()
 
     assert all(same_bytes(whole(*case), expected) for case, expected in zip(cases, plain, strict=True))
+
+
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT", "0") != "0", reason="needs the compiler")
+def test_the_compiled_loop_for_market_orders_gives_the_bits_of_the_full_one_and_of_plain_python(monkeypatch):
+    cases = [busy(seed) for seed in range(10)]
+    plain = [in_two(plain_ledger(where), without_prices(asked), asked) for where, asked in cases]
+    monkeypatch.setattr(jit._Mode, "compiled", False)
+    jit.compiled()
+
+    for (where, asked), expected in zip(cases, plain, strict=True):
+        bare = without_prices(asked)
+        chosen, full = plain_ledger(where), plain_ledger(where, loop=advance)
+        chosen.run(bare, end=LABELS)
+        assert chosen._is_plain
+        assert chosen.latest_fills(5)[0].shape == (5, layout.FILL_COLUMNS)
+        chosen.run(asked, first=LABELS)
+        assert not chosen._is_plain
+        assert same_bytes(chosen.done(), expected)
+        assert same_bytes(in_two(full, bare, asked), expected)
