@@ -1,7 +1,8 @@
 """The ledger against raptorbt and vectorbt on the same bars and signals: equal end equity first, then CPU time.
 
-`python -m bench.bench_ledger`: peers not installed are skipped; vectorbt may live in another environment, whose
-interpreter BENCH_PEERS names. Signals are computed within the time taken; the clock is laid out before it, once.
+`python -m bench.bench_ledger`: peers that are not there are named and left out. raptorbt comes with the extra `bench`;
+vectorbt wants another environment, whose interpreter BENCH_PEERS names. Signals are computed within the time taken; the
+clock is laid out before it, once.
 """
 
 from __future__ import annotations
@@ -150,6 +151,8 @@ def single(data: Case) -> None:
         peer, peer_cpu = raptorbt(data, cents)
         agree("raptorbt", done.final_equity, peer)
         print(f"  raptorbt {1e3 * peer_cpu:.2f} ms: {peer_cpu / taken:.1f} times as long (bar 15)")
+    else:
+        print("  raptorbt: NOT COMPARED, it is not installed here (extra `bench`)")
     sweep(data, cents)
 
 
@@ -191,12 +194,12 @@ def sweep(data: Case, cents: np.ndarray) -> None:
 
 
 def shared(data: Case) -> None:
-    """Many symbols on one account, a fixed notional an entry."""
+    """Many symbols on one account, 1 % of the cash an entry."""
     labels, symbols = data.cents.shape
     execution = Execution(
-        size_unit="notional",
-        size_amount=10_000.0,
-        size_at="fill",
+        size_unit="cash_frac",
+        size_amount=0.01,
+        exits_first=False,  # as vectorbt, which goes by column
         lot=0.0,
         volume_frac=0.0,
         capital=1e6,
@@ -217,6 +220,7 @@ def shared(data: Case) -> None:
     print(f"{symbols} symbols, {labels * symbols:,} bars, {len(done.written.fills):,} fills: {1e3 * taken:.2f} ms")
     peer = os.environ.get("BENCH_PEERS")
     if peer is None:
+        print("  vectorbt: NOT COMPARED, BENCH_PEERS names no interpreter that has it")
         return
     entries, exits = np.zeros((2, labels, symbols), dtype=bool)
     for k, (at, is_up) in enumerate(found):

@@ -13,7 +13,7 @@ case = np.load(sys.argv[1])
 def run() -> object:
     """One simulation on shared cash."""
     return vbt.Portfolio.from_signals(
-        case["close"], case["entries"], case["exits"], price=case["open"], size=10_000.0, size_type="value",
+        case["close"], case["entries"], case["exits"], price=case["open"], size=0.01, size_type="percent",
         group_by=True, cash_sharing=True, init_cash=1e6, fees=1e-4, freq="1min",
     )  # fmt: skip
 

@@ -121,19 +121,15 @@ def only_stretch(first: int, end: int, row: int, market: Market, state: State, l
     position, cash = state.book[0, POSITION], state.account[CASH]
     i, r = unsigned(first), unsigned(row)
     count = unsigned(end - first)
-    for j in range(count):
-        log.equity[E_CASH, i + j] = cash
-    for j in range(count):
-        # From 0.0, as a sum over positions starts: it turns -0.0 into 0.0 and is free.
-        log.equity[E_NET, i + j] = 0.0 + position * market.close[r + j]
-    for j in range(count):
-        log.equity[E_GROSS, i + j] = abs(position * market.close[r + j])
-    for j in range(count):
-        log.equity[E_OPEN, i + j] = 1.0
     low, high = market.low[r], market.high[r]
     for j in range(count):
+        # From 0.0, as a sum over positions starts: it turns -0.0 into 0.0 and is free.
+        value = 0.0 + position * market.close[r + j]
+        log.equity[E_CASH, i + j] = cash
+        log.equity[E_NET, i + j] = value
+        log.equity[E_GROSS, i + j] = abs(value)
+        log.equity[E_OPEN, i + j] = 1.0
         low = market.low[r + j] if market.low[r + j] < low else low
-    for j in range(count):
         high = market.high[r + j] if market.high[r + j] > high else high
     stretch_extremes(0, low, high, state)
     state.facts[0, BARS_HELD] += end - first
