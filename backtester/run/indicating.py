@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -13,14 +14,16 @@ from backtester.data.calendar import NO_BREAK, Calendar, Session
 from backtester.data.columns import dictionary, instants, numbers, text
 from backtester.errors import StoreError
 from backtester.features.catalog import Use
-from backtester.features.indicators import Computed, indicator_columns, on_base
 from backtester.features.intraday import Pass, run_pass
-from backtester.features.series import Series, base_series, derived_series, label_major
 from backtester.interval import Interval
 from backtester.run.flow import Flow
 from backtester.run.loading import read_bars
 from backtester.run.plan import Plan
 from backtester.schema import INDICATOR_STATE, indicators_schema
+
+# What computes them is imported by what calls it: a run without indicators has no use for it.
+if TYPE_CHECKING:
+    from backtester.features.series import Series
 
 A_YEAR = timedelta(days=365)
 
@@ -36,8 +39,12 @@ class Indicated:
 
     def on_rows(self, plan: Plan) -> dict[str, Float64]:
         """Every column on the rows of the run's interval, in the tables' order, as each row knows it."""
+        if not plan.indicators:
+            return {}
+        from backtester.features.indicators import Computed, on_base
+
         computed = Computed(self.values, self.before, None, {})
-        return on_base(computed, plan.indicators, self.series, str(plan.config.interval)) if plan.indicators else {}
+        return on_base(computed, plan.indicators, self.series, str(plan.config.interval))
 
 
 def begin(plan: Plan, done: Pass, session: Session) -> Indicated:
@@ -45,6 +52,8 @@ def begin(plan: Plan, done: Pass, session: Session) -> Indicated:
     series: dict[str, Series] = {}
     if not plan.indicators and "indicators" not in plan.config.run.tables:
         return Indicated(series, {}, {})
+    from backtester.features.series import base_series, derived_series
+
     for interval in sorted({plan.config.interval, *(Interval.parse(use.interval) for use in plan.indicators)}):
         if interval == plan.source:
             series[str(interval)] = base_series(done, session, interval)
@@ -57,6 +66,8 @@ def indicate(
     plan: Plan, held: Indicated, session: Session, flow: Flow, *, uses: list[Use], state: pa.Table | None = None
 ) -> Indicated:
     """`held` with the values of `uses`, of which continuous ones go on from `state`."""
+    from backtester.features.indicators import indicator_columns
+
     with flow.step("5.4") as step:
         year = {name: bars_a_year(plan.calendar, session.date, Interval.parse(name)) for name in held.series}
         computed = indicator_columns(uses, held.series, _with_dictionaries(state), bars_a_year=year)
@@ -93,6 +104,8 @@ def indicators_table(plan: Plan, held: Indicated, more: dict[str, Float64]) -> p
 
     more  further columns on the rows of the run's interval, in the tables' order
     """
+    from backtester.features.series import label_major
+
     base = str(plan.config.interval)
     columns = [column for use in plan.indicators for column in use.columns] + list(more)
     schema = indicators_schema(columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +13,11 @@ from backtester.data.calendar import Session
 from backtester.data.session_file import bars_table
 from backtester.data.store import Entry
 from backtester.errors import BacktestError
-from backtester.features.trailing import Historical, Trailing
 from backtester.interval import Interval
 from backtester.run.plan import Plan
+
+if TYPE_CHECKING:
+    from backtester.features.trailing import Historical, Trailing
 
 
 class Failure(NamedTuple):
@@ -44,7 +46,11 @@ class Loader:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._trailing = Trailing(plan.historical, plan.reach, plan.columns, self._past) if plan.historical else None
+        self._trailing: Trailing | None = None
+        if plan.historical:
+            from backtester.features.trailing import Trailing  # which other runs have no use for
+
+            self._trailing = Trailing(plan.historical, plan.reach, plan.columns, self._past)
 
     def load(self, session: Session) -> Loaded:
         """Read a session's bars; damage to one symbol leaves the others."""

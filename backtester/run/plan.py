@@ -27,7 +27,6 @@ from backtester.data.store import Entry, Store
 from backtester.errors import ConfigError, InputError
 from backtester.execution.rules import rules_of
 from backtester.features import catalog, trailing_catalog
-from backtester.features.trailing import calendar_reach
 from backtester.features.trailing_catalog import DAY
 from backtester.interval import Interval
 from backtester.kernels.state import Rules
@@ -190,7 +189,7 @@ def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
         unknown=unknown,
         indicators=indicators,
         historical=historical,
-        reach=calendar_reach(historical, known, run.start, run.end) if historical else sessions,
+        reach=_reach(historical, known, run.start, run.end),
         inputs=inputs,
         strategy=strategy,
         run_id=_run_id(config, inputs, listed, strategy, foreign_digests(indicators, folder=folder)),
@@ -293,11 +292,19 @@ def _historical(
     """The historical uses; daily bars come from the store if it has any that a window could hold."""
     run = config.run
     uses = historical_uses(config, source=source, has_daily=False)
-    for session in calendar_reach(uses, known, run.start, run.end)[:-1] if uses else []:
+    for session in _reach(uses, known, run.start, run.end)[:-1] if uses else []:
         entry = store.entry(run.exchange, DAY, session.date)
         if entry is not None and not listed.keys().isdisjoint(entry.layout.symbols):
             return historical_uses(config, source=source, has_daily=True)
     return uses
+
+
+def _reach(uses: list[trailing_catalog.Use], known: Calendar, first: date, last: date) -> list[Session]:
+    if not uses:
+        return known.sessions(first, last)
+    from backtester.features.trailing import calendar_reach  # which runs without a history have no use for
+
+    return calendar_reach(uses, known, first, last)
 
 
 def _require_filled(config: Config, indicators: list[catalog.Use], historical: list[trailing_catalog.Use]) -> None:
@@ -328,7 +335,7 @@ def _inputs(
     digests = {}
     for interval in sorted({source, *(use.source for use in historical)}):
         uses = [use for use in historical if use.source == interval]
-        read = {session.date for session in calendar_reach(uses, known, run.start, run.end)} if uses else set()
+        read = {session.date for session in _reach(uses, known, run.start, run.end)} if uses else set()
         if interval == source:
             sessions = known.sessions(run.start, run.end)
             history = config.history

@@ -15,8 +15,6 @@ from backtester.data.columns import dates, dictionary, dictionary_of, empty, num
 from backtester.data.expected import expected_labels
 from backtester.features.intraday import Pass, derived_table, gaps_table, run_pass, running_table, summary_table
 from backtester.features.rows import Rows, rows_of
-from backtester.features.trailing_rows import on_rows, ratios
-from backtester.features.trailing_tables import historical_table, profile_table
 from backtester.run import indicating
 from backtester.run.commit import Carry, Completed
 from backtester.run.flow import Flow
@@ -69,8 +67,7 @@ def complete(plan: Plan, prepared: Prepared, carry: Carry) -> Completed:
         tables["indicator_state"] = indicated.state
     rows = rows_of(prepared.done, session, plan.derived, plan.config.interval) if _needs_rows(plan) else None
     if "indicators" in plan.config.run.tables:
-        past = prepared.loaded.past
-        more = ratios(past, rows, _places(plan, rows.symbols.to_pylist())) if past and rows else {}
+        more = _ratios(plan, prepared.loaded, rows)
         tables["indicators"] = indicating.indicators_table(plan, indicated, more)
     if plan.strategy is not None and rows is not None:
         tables |= _traded(plan, plan.strategy, prepared, indicated, rows, tables, carry)
@@ -116,6 +113,8 @@ def columns_of(plan: Plan, prepared: Prepared, indicated: Indicated, rows: Rows)
     """What a strategy reads beside the bars, by key: indicators and historical values, one value a row."""
     columns = indicated.on_rows(plan)
     if prepared.loaded.past is not None:
+        from backtester.features.trailing_rows import on_rows
+
         columns |= on_rows(prepared.loaded.past, rows, _places(plan, rows.symbols.to_pylist()))
     return columns
 
@@ -127,6 +126,15 @@ def continued(plan: Plan, prepared: Prepared, carry: Carry) -> Indicated:
         return prepared.indicated
     session, state = prepared.loaded.session, carry.get("indicator_state")
     return indicating.indicate(plan, prepared.indicated, session, prepared.flow, uses=uses, state=state)
+
+
+def _ratios(plan: Plan, loaded: Loaded, rows: Rows | None) -> dict[str, Float64]:
+    """What the table of indicators has of the past, on the rows of the run's interval."""
+    if loaded.past is None or rows is None:
+        return {}
+    from backtester.features.trailing_rows import ratios
+
+    return ratios(loaded.past, rows, _places(plan, rows.symbols.to_pylist()))
 
 
 def _needs_rows(plan: Plan) -> bool:
@@ -167,6 +175,8 @@ def _historical(plan: Plan, loaded: Loaded, flow: Flow) -> dict[str, pa.Table]:
     past = loaded.past
     if past is None:
         return {}
+    from backtester.features.trailing_tables import historical_table, profile_table
+
     universe = plan.universe(loaded.session.date)
     columns = _places(plan, universe)
     tables = {"historical_indicators": historical_table(past, universe, columns)}
