@@ -41,12 +41,13 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             raise click.NoSuchCommand(cmd_name, possibilities=COMMANDS, ctx=ctx)
         # What an import makes stays: looking for garbage among it took a twentieth of a small run.
+        was_enabled = gc.isenabled()
         gc.disable()
         try:
             module = importlib.import_module(f"backtester.cli.{COMMANDS[cmd_name][0]}")
         finally:
-            gc.freeze()
-            gc.enable()
+            if was_enabled:
+                gc.enable()
         command: click.Command = module.command
         return command
 
