@@ -38,14 +38,15 @@ def headline(metrics: dict[str, Value]) -> list[str]:
         value = metrics[name]
         return form(value) if isinstance(value, int | float) else "-"
 
-    def day(name: str, start: str) -> str:
-        value = metrics[name]
-        return f"{value:%Y-%m-%d}" if isinstance(value, datetime) else start
+    def span(peak: Value, trough: Value) -> str:
+        """Of the deepest drawdown, which may begin with the capital; nothing where there is none."""
+        start = f"{peak:%Y-%m-%d}" if isinstance(peak, datetime) else "the start"
+        return f" ({start} to {trough:%Y-%m-%d})" if isinstance(trough, datetime) else ""
 
     trough = metrics["max_drawdown_bars_trough"]
-    minute = f"{trough:%Y-%m-%d %H:%M} UTC" if isinstance(trough, datetime) else "-"
+    minute = f" ({trough:%Y-%m-%d %H:%M} UTC)" if isinstance(trough, datetime) else ""
     depth = [shown(name, _percent) for name in ("max_drawdown", "max_drawdown_bars")]
-    span = f"{day('max_drawdown_peak', 'the start')} to {day('max_drawdown_trough', '-')}"
+    days = span(metrics["max_drawdown_peak"], metrics["max_drawdown_trough"])
     shares = [shown(f"pnl_share_{flag}", _percent) for flag in ("gap_adjacent", "stale", "defective")]
     trades = [shown("trades", _count), shown("open_trades", _count), shown("win_rate", _percent)]
     doubt = [shown(name, _money) for name in ("pnl_worst", "pnl_best")]
@@ -55,7 +56,7 @@ def headline(metrics: dict[str, Value]) -> list[str]:
     rows = {
         "net P&L": f"{shown('pnl', _money)} ({shown('total_return', _percent)}), end equity {ended}",
         "Sharpe": f"{shown('sharpe', _ratio)}, Sortino {shown('sortino', _ratio)}, a year of {_sessions(metrics)}",
-        "max drawdown": f"{depth[0]} at session ends ({span}), {depth[1]} by bars ({minute})",
+        "max drawdown": f"{depth[0]} at session ends{days}, {depth[1]} by bars{minute}",
         "trades": "{} ended, {} open, {} won, ".format(*trades) + f"profit factor {shown('profit_factor', _ratio)}",
         "fees": f"{shown('fees', _money)}, turnover {shown('turnover', _ratio)} times equity a year",
         "exposure": "{} of bars, {} of equity on average".format(*held),

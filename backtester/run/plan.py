@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -19,6 +20,7 @@ import pyarrow as pa
 from backtester import __version__
 from backtester import config as settings
 from backtester.config import Config
+from backtester.config.strict import nearest
 from backtester.data import calendar
 from backtester.data.calendar import Calendar, Session
 from backtester.data.columns import dictionary, text
@@ -196,7 +198,14 @@ def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
     )
     if strategy is not None:
         _ = plan.rules  # refused here, before anything is written
+        _require_benchmark(config.metrics.benchmark, plan.symbols)
     return plan
+
+
+def _require_benchmark(benchmark: str | None, symbols: Sequence[str]) -> None:
+    """ConfigError if alpha and beta would be null because nothing of the benchmark is read."""
+    if benchmark is not None and benchmark not in symbols:
+        raise ConfigError(f"metrics.benchmark: {benchmark} is no symbol of the run; {nearest(benchmark, symbols)}")
 
 
 def streams_table(plan: Plan, session: date) -> pa.Table:

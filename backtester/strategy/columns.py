@@ -86,7 +86,7 @@ def requests(loaded: Loaded, rows: Rows, indicators: Mapping[str, Float64]) -> R
     where = f"strategy {loaded.use}, session {rows.session.date}"
     try:
         answer = loaded.strategy.signals(bars, indicators_frame(indicators, bars.height))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # sys.exit() would end the run with the strategy's code, and no word
         raise StrategyError(f"{where}: {where_raised(error)}") from error
     return _Wishes(_frame(answer, bars, where), rows, where).requests()
 
@@ -103,8 +103,10 @@ def _frame(given: Any, bars: pl.DataFrame, where: str) -> pl.DataFrame:
         if name not in known:
             raise StrategyError(f"{where}: signals has an unknown column {name}; {nearest(name, WISHES)}")
     if answer.height != bars.height:
+        hint = "; a select of literals alone has one row: use bars.with_columns" if answer.height == 1 else ""
         raise StrategyError(
-            f"{where}: signals has {answer.height} rows for {bars.height} bars; expected one a bar, in the same order"
+            f"{where}: signals has {answer.height} rows for {bars.height} bars; expected one a bar, "
+            f"in the same order{hint}"
         )
     for name in KEYS:
         if name in answer.columns and not answer[name].equals(bars[name]):
@@ -235,7 +237,8 @@ class _Wishes:
 
     def _exit_after(self, entry: Int64) -> Int32:
         bars = self._price("exit_after", entry)
-        self._refuse(entry[(bars < 1) | (bars != np.floor(bars)) & ~np.isnan(bars)], "exit_after is no count of bars")
+        is_count = (bars >= 1) & (bars <= np.iinfo(np.int32).max) & (bars == np.floor(bars))
+        self._refuse(entry[~is_count & ~np.isnan(bars)], "exit_after is no count of bars; give null for none")
         return np.where(np.isnan(bars), 0, bars).astype(np.int32)
 
     def _tif(self, entry: Int64) -> Int8:
@@ -264,7 +267,8 @@ class _Wishes:
         if not (column.dtype.is_integer() or column.dtype == pl.Null):
             raise StrategyError(f"{self.where}: enter is {column.dtype}; expected true for long, or 1, -1 and 0")
         side = (column.fill_null(0) if column.null_count() else column).to_numpy()
-        self._refuse(np.flatnonzero(np.abs(side) > 1), "enter is a side; expected 1, -1 or 0")
+        # Not by abs(): that of the smallest integer is itself.
+        self._refuse(np.flatnonzero((side < -1) | (side > 1)), "enter is a side; expected 1, -1 or 0")
         return side.astype(np.int8)
 
     def _flags(self, name: str) -> Bool:

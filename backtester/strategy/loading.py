@@ -120,7 +120,7 @@ def _imported(module: str, folder: Path) -> tuple[types.ModuleType, dict[str, st
         if error.name is not None and (module == error.name or module.startswith(error.name + ".")):
             raise StrategyError(f"no module {module} in {root} or installed; {_nearest_module(module, root)}") from None
         raise StrategyError(f"importing {module} failed: {error}; install it, or put it in {root}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script's sys.exit() would end the program without a word
         raise StrategyError(f"importing {module} failed: {where_raised(error)}") from error
     finally:
         sys.path.remove(str(root))

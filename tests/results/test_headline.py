@@ -39,4 +39,4 @@ def test_a_number_without_a_value_is_a_dash(small_run: RunDir) -> None:
     metrics = dict.fromkeys(subject.metrics_of(small_run))
 
     assert subject.headline(metrics)[0] == "net P&L       - (-), end equity -"
-    assert subject.headline(metrics)[2] == "max drawdown  - at session ends (the start to -), - by bars (-)"
+    assert subject.headline(metrics)[2] == "max drawdown  - at session ends, - by bars"

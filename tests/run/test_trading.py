@@ -174,6 +174,11 @@ def test_a_restricted_symbol_that_is_none_is_refused_before_the_run(tmp_path, st
         planned(tmp_path, store, '[limits]\nrestricted = ["NOSUCH"]\n')
 
 
+def test_a_benchmark_that_is_no_symbol_is_refused_before_the_run(tmp_path, store):
+    with pytest.raises(ConfigError, match=r"metrics.benchmark: SIM01 is no symbol of the run; did you mean SIM001\?"):
+        planned(tmp_path, store, '[metrics]\nbenchmark = "SIM01"\n')
+
+
 def test_a_strategy_that_fails_ends_the_run_with_its_line(tmp_path, store):
     (tmp_path / "dip.py").write_text(STRATEGY.format(below=1.0).replace('pl.col("running_vwap")', 'pl.col("vwap")'))
     (tmp_path / "config.toml").write_text(CONFIG)

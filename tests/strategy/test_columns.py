@@ -1,5 +1,6 @@
 """Dense columns of wishes become sparse requests in the order the ledger handles them."""
 
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -143,6 +144,7 @@ def test_numbers_are_not_copied():
         ({"stop_los": [True] * 6}, "did you mean stop_loss?"),
         ({"enter": [0.5] * 6}, "enter is Float64; expected true for long, or 1, -1 and 0"),
         ({"enter": [2, 0, 0, 0, 0, 0]}, "A: enter is a side"),
+        ({"enter": pl.Series([0, -128, 0, 0, 0, 0], dtype=pl.Int8)}, "enter is a side"),
         ({"exit": [1] * 6}, "exit is Int64; expected true or false"),
         ({"target_weight": ["x"] * 6}, "target_weight is String; expected numbers"),
         ({"target_weight": [None, None, None, NAN, None, None]}, "B: target_weight is nan; expected a number, or null"),
@@ -160,6 +162,7 @@ def test_numbers_are_not_copied():
         ({"enter": [True] * 6, "trail": [5.0] * 6, "trail_frac": [0.1] * 6}, "both trail and trail_frac"),
         ({"enter": [True] * 6, "exit_after": [1.5] * 6}, "exit_after is no count of bars"),
         ({"enter": [True] * 6, "exit_after": [0] * 6}, "exit_after is no count of bars"),
+        ({"enter": [True] * 6, "exit_after": [2**31] * 6}, "exit_after is no count of bars; give null for none"),
         ({"enter": [True] * 6, "tif": ["dya"] * 6}, "tif is 'dya'; expected gtc, day, ioc or fok"),
     ],
 )
@@ -175,6 +178,11 @@ def test_a_frame_that_cannot_be_read_says_where_and_what_would_do(wishes, words)
     ("signals", "words"),
     [
         (lambda bars, _: bars.head(2), "signals has 2 rows for 6 bars"),
+        (
+            lambda bars, _: bars.select(enter=pl.lit(True)),
+            "a select of literals alone has one row: use bars.with_columns",
+        ),
+        (lambda bars, _: sys.exit(0), "SystemExit: 0"),
         (lambda bars, _: bars.reverse(), "sorted otherwise than bars (column timestamp)"),
         (lambda bars, _: None, "signals gave NoneType; expected a frame"),
         (lambda bars, _: bars.select(pl.col("closs") > 1), "ColumnNotFoundError"),
