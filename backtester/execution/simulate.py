@@ -51,7 +51,8 @@ class Simulation:
     @cached_property
     def equity(self) -> Float64:
         """Equity at the end of every label: cash and every position at its mark."""
-        equity: Float64 = self.marks[layout.E_CASH] + self.marks[layout.E_NET]
+        cash, net = self.marks[layout.E_CASH], self.marks[layout.E_NET]
+        equity: Float64 = np.add(cash, net, out=room(len(cash), np.float64))
         return equity
 
     @property

@@ -24,9 +24,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from backtester.kernels.jit import Arguments, Kernel, Result, kept
+from backtester.kernels.jit import Arguments, Kernel, Result, kept, tell
 from backtester.kernels.pruning import pruned
 from backtester.kernels.state import WIDTHS, Log, Rules, State
+
+# What a kernel takes to compile, measured on one core of a busy machine.
+SECONDS = 0.19
 
 
 class Flat(Kernel[Arguments, Result]):
@@ -52,7 +55,7 @@ class Flat(Kernel[Arguments, Result]):
         function = types.FunctionType(code, {"__name__": self.python.__module__}, self.python.__name__)
         function.__qualname__, function.__module__ = self.python.__qualname__, self.python.__module__
         # Its globals are kernels that are compiled for it, if it is not compiled already.
-        function.needed = self._names  # type: ignore[attr-defined]  # kernels.linking asks for it
+        function.needed = self._announced  # type: ignore[attr-defined]  # kernels.linking asks for it
         jitted: Any = self.jit(function)
 
         def call(*args: Any) -> Any:
@@ -62,6 +65,23 @@ class Flat(Kernel[Arguments, Result]):
             return jitted(*given)
 
         return call
+
+    def _announced(self) -> dict[str, Any]:
+        """The globals of the code of single fields, asked for because it is compiled now, which takes its time."""
+        count = len(self.reached({}))
+        once = "once for this step" if self.folder else "once after install"
+        loop = f"{self.name} loop" if self.name else "full loop"
+        tell(f"compiling the ledger's {loop}, {count} kernels, {once}: about {SECONDS * count:.0f} seconds")
+        return self._names()
+
+    def reached(self, seen: dict[str, Flat[Any, Any]]) -> dict[str, Flat[Any, Any]]:
+        """This kernel and all it calls, by name, added to `seen`."""
+        seen[self.python.__qualname__] = self
+        for name in self._code.co_names:
+            value = self.python.__globals__.get(name)
+            if isinstance(value, Flat) and value.python.__qualname__ not in seen:
+                self.of_variant(value).reached(seen)
+        return seen
 
     def _derived(self) -> tuple[types.CodeType, list[tuple[int, int]], list[int]]:
         """(code of single fields, which argument and field each of its arguments is, which of them are records)."""

@@ -30,6 +30,7 @@ Result = TypeVar("Result")
 
 class _Mode:
     compiled = False
+    tell: Callable[[str], None] | None = None
 
 
 class Kernel(Generic[Arguments, Result]):
@@ -163,14 +164,20 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def compiled() -> None:
-    """Run kernels as machine code from now on, in this process."""
+def compiled(tell: Callable[[str], None] | None = None) -> None:
+    """Run kernels as machine code from now on, in this process; `tell` is given a word before a long compilation."""
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         return
     import numba
 
     numba.config.CACHE_DIR = str(cache_folder())  # type: ignore[attr-defined]  # made at import
-    _Mode.compiled = True
+    _Mode.compiled, _Mode.tell = True, tell
+
+
+def tell(words: str) -> None:
+    """Say what is about to be compiled to whoever asked for machine code."""
+    if _Mode.tell is not None:
+        _Mode.tell(words)
 
 
 def is_compiled() -> bool:
