@@ -6,7 +6,7 @@ import itertools
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 
 from backtester.config.strict import STRICT, Problem, nearest, refuse
 from backtester.errors import ConfigError
@@ -180,12 +180,12 @@ class Limits(BaseModel):
     restricted: list[str] = []
     flat_by: str | None = None
 
-    @model_validator(mode="after")
-    def _flat_by_is_before_the_close(self) -> Self:
-        if self.flat_by is not None and _before_close(self.flat_by) is None:
-            remedy = 'expected "close", or a time before it such as "close-5m"'
-            refuse("limits", [Problem(("flat_by",), self.flat_by, remedy)])
-        return self
+    @field_validator("flat_by")  # of the field, so that it is told together with what is wrong with others
+    @classmethod
+    def _flat_by_is_before_the_close(cls, value: str | None) -> str | None:
+        if value is not None and _before_close(value) is None:
+            raise ValueError('expected "close", or a time before it such as "close-5m"')
+        return value
 
     @property
     def flat_by_us(self) -> int | None:

@@ -100,14 +100,14 @@ def _fills(done: Simulation, names: pa.StringArray) -> pa.Table:
         instants(facts[layout.FILL_AT]),
         numbers(side.astype(np.int8)),
         *(numbers(column) for column in (quantity, price, reference, amounts[layout.F_COMMISSION])),
-        numbers(side * quantity * (price - reference)),
+        numbers(side * quantity * (price - reference) + 0.0),  # adding 0 makes -0 a 0
         _named(facts[layout.FILL_RULE], WORDS["rule"]),
         flags(facts[layout.FILL_IS_AMBIGUOUS] != 0),
         *(numbers(amounts[place]) for place in (layout.F_WORST, layout.F_BEST)),
         flags(bits & (codes.GAP_BEFORE | codes.GAP_AFTER) != 0),
         flags(facts[layout.FILL_IS_STALE] != 0),
         flags(bits & codes.DEFECTIVE != 0),
-        *(numbers(amounts[place]) for place in (layout.F_REALIZED, layout.F_POSITION, layout.F_CASH)),
+        *(numbers(amounts[place] + 0.0) for place in (layout.F_REALIZED, layout.F_POSITION, layout.F_CASH)),
         *(numbers(column[at] if len(column) else np.zeros(len(at)), null=none) for column in bars),
     ]
     return _made("fills", arrays)

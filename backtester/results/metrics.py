@@ -59,4 +59,4 @@ def _row(metric: Metric, facts: Facts) -> dict[str, object]:
         return row | {"moment": found.us}
     if not math.isfinite(found):
         return row | {"note": f"the formula gives {found} on these numbers"}
-    return row | {"value": float(found)}
+    return row | {"value": float(found) + 0.0}  # adding 0 makes -0 a 0

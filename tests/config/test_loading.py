@@ -85,3 +85,13 @@ def test_every_shipped_config_loads():
 def test_sections_of_a_strategy_are_checked(tmp_path, sections, words):
     with pytest.raises(ConfigError, match=words):
         load(tmp_path / "a.json", {**GOOD, **sections})
+
+
+def test_two_wrong_limits_are_told_at_once(tmp_path):
+    limits = {"max_daily_loss": -1.0, "flat_by": "close-5x"}
+
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "a.json", {**GOOD, "strategy": {"use": "a:B"}, "limits": limits})
+
+    assert "limits.max_daily_loss is -1.0; expected greater than 0" in str(caught.value)
+    assert "limits.flat_by is 'close-5x'; expected \"close\", or a time before it" in str(caught.value)

@@ -87,6 +87,9 @@ def test_the_tables_hold_what_the_ledger_did(seeds):
         for column, key in (("quantity", "quantity"), ("price", "price"), ("side", "side"), ("rule", "rule"),
                             ("position_after", "position"), ("cash_after", "cash")):  # fmt: skip
             assert whole["fills"][column].to_pylist() == [fill[key] for fill in outcome.fills], (seed, column)
+        for column in ("slippage", "realized_pnl"):
+            numbers = whole["fills"][column].to_numpy()
+            assert not np.signbit(numbers[numbers == 0.0]).any(), (seed, column)
         assert whole["equity"]["equity"].to_pylist() == [worth for _, worth in outcome.equity]
         reasons = [event["reason"] for event in whole["order_events"].to_pylist() if event["reason"]]
         assert sorted(reasons) == sorted(reason for *_, reason in outcome.ends)

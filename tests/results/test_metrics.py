@@ -344,6 +344,13 @@ def test_an_edge_that_has_a_value(rows: dict[str, Any], name: str, expected: flo
     assert computed(rows, ids=[name])[name]["value"] == expected
 
 
+def test_a_run_that_never_moves_has_no_negative_zero() -> None:
+    found = values(sessions_of(curves.CAPITAL, curves.CAPITAL))
+
+    assert found["max_drawdown@lean"] == 0.0
+    assert [name for name, value in found.items() if value == 0.0 and math.copysign(1.0, value) < 0.0] == []
+
+
 def test_sessions_without_a_benchmark_are_left_out_of_beta() -> None:
     rows = sessions_of(101_000.0, 100_000.0, 102_000.0, 101_000.0)
     returns = of.returns_of(np.array([101_000.0, 100_000.0, 102_000.0, 101_000.0]), 100_000.0)
