@@ -29,6 +29,7 @@ def load(
     exchanges: Sequence[str],
     overrides: dict[str, Any] | None = None,
     strategy_problems: StrategyProblems | None = None,
+    scanner_problems: StrategyProblems | None = None,
     indicator_problems: IndicatorProblems | None = None,
 ) -> Config:
     """Read a TOML or JSON config; ConfigError lists everything that is wrong with it.
@@ -36,12 +37,17 @@ def load(
     exchanges           those the calendar knows
     overrides           values of the [run] section given on the command line
     strategy_problems   asks whether a strategy can be made; not asked when None
+    scanner_problems    the same of a scanner
     indicator_problems  asks what is wrong with the indicators, if there are any; not asked when None
     """
     raw = _read(path)
     if overrides and isinstance(raw.get("run"), dict):
         raw["run"].update(overrides)
-    context = {"exchanges": list(exchanges), "strategy_problems": strategy_problems}
+    context = {
+        "exchanges": list(exchanges),
+        "strategy_problems": strategy_problems,
+        "scanner_problems": scanner_problems,
+    }
     lines: list[str] = []
     if indicator_problems is not None and (raw.get("indicators") or raw.get("historical_indicators")):
         lines += indicator_problems(raw)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, model_validator
 
 from backtester.config.execution import Execution, Limits
 from backtester.config.run import History, Run
-from backtester.config.strategy import Metrics, Quality, Strategy
+from backtester.config.strategy import Metrics, Quality, Scanner, Strategy
 from backtester.config.strict import STRICT
 from backtester.interval import Interval
 
@@ -24,6 +24,7 @@ class Config(BaseModel):
     indicators: list[dict[str, Any]] = []
     historical_indicators: list[dict[str, Any]] = []
     strategy: Strategy | None = None
+    scanners: list[Scanner] = []
     execution: Execution = Execution()
     limits: Limits = Limits()
     quality: Quality = Quality()
@@ -32,9 +33,17 @@ class Config(BaseModel):
     @model_validator(mode="after")
     def _orders_have_a_strategy(self) -> Config:
         if self.strategy is None:
-            for name in ("execution", "limits", "quality", "metrics"):
+            for name in ("scanners", "execution", "limits", "quality", "metrics"):
                 if getattr(self, name) != type(self).model_fields[name].default:
                     raise ValueError(f"[{name}] is about the orders of a strategy, and there is none; add [strategy]")
+        return self
+
+    @model_validator(mode="after")
+    def _scanners_have_names_of_their_own(self) -> Config:
+        titles = [scanner.title for scanner in self.scanners]
+        twice = sorted({title for title in titles if titles.count(title) > 1})
+        if twice:
+            raise ValueError(f'two [[scanners]] are called {twice[0]}; give one of them a name = "..." of its own')
         return self
 
     @property

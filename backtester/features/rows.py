@@ -16,6 +16,19 @@ from backtester.interval import Interval
 from backtester.schema import BARS
 
 
+class Selected(NamedTuple):
+    """Which symbols the scanners have selected, from one scan to the next; none before the first."""
+
+    instants: Int64  # [scans], rising
+    is_selected: Bool  # [scans, symbols]
+
+    def on(self, known_at: Int64, codes: Int32) -> Bool:
+        """Per row, whether its symbol was selected when the row was known."""
+        scan = np.searchsorted(self.instants, known_at, side="right") - 1
+        found: Bool = (scan >= 0) & self.is_selected[scan, codes]
+        return found
+
+
 class Rows(NamedTuple):
     """A session's bars of the run's interval and hours, sorted by (label, symbol)."""
 
@@ -30,6 +43,7 @@ class Rows(NamedTuple):
     missing_before: Int32  # expected bars of its symbol that are missing directly before it
     missing_after: Int32  # and directly after it, which is not known at its own time
     quality_pct: Float64  # bars present of those expected from the session's start to this label
+    selected: Selected | None = None  # None where the config has no scanners
 
     @property
     def timestamps(self) -> Int64:

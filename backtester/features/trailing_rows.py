@@ -20,14 +20,20 @@ def on_rows(past: Historical, rows: Rows, columns: Int64) -> dict[str, Float64]:
     columns  where the session's symbols are among the values'
     """
     symbol = columns[rows.codes]
-    out = {}
-    for row in past.rows:
-        for key, output in zip(columns_of(row.use), ENTRIES[row.use.name].outputs, strict=True):
-            out[key] = row.values[output][symbol]
+    out = by_symbol(past, symbol)
     for profile in past.profiles:
         slot, _ = _slots(profile, rows)
         out[profile.key] = np.where(slot >= 0, profile.values[slot, symbol], np.nan)
     return out | ratios(past, rows, columns)
+
+
+def by_symbol(past: Historical, columns: Int64) -> dict[str, Float64]:
+    """Every historical value that is one for the whole session, by key, one per entry of `columns`."""
+    return {
+        key: row.values[output][columns]
+        for row in past.rows
+        for key, output in zip(columns_of(row.use), ENTRIES[row.use.name].outputs, strict=True)
+    }
 
 
 def ratios(past: Historical, rows: Rows, columns: Int64) -> dict[str, Float64]:

@@ -38,7 +38,7 @@ REASONS = {
     "price": "a limit, stop or trail that is no finite positive number, or a symbol without a mark",
     "quantity": "0 units after rounding to lots",
     "restricted": "the symbol is in limits.restricted",
-    "quality": "the bar it was decided on may not enter ([quality])",
+    "quality": "the bar it was decided on may not enter: [quality], or no scanner has selected its symbol",
     "halted": "trading is halted by limits.max_daily_loss",
     "flat_by": "past the cut-off of limits.flat_by",
     "max_open_positions": "limits.max_open_positions is reached",

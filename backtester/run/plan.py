@@ -65,6 +65,7 @@ class Plan:
     inputs: dict[str, str]  # session -> digest of the bars it reads, those it looks back on included
     strategy: strategies.Loaded | None
     run_id: str
+    scanners: list[strategies.Loaded] = field(default_factory=list)  # as config.scanners
     is_replayed: bool = False  # row by row; the same bytes, so that it is no part of run_id
     _known: dict[int, _Listings] = field(default_factory=dict, repr=False, compare=False)
 
@@ -130,7 +131,7 @@ class Plan:
     def rules(self) -> Rules:
         """The ledger's rule vector; ConfigError if a limit names a symbol that is not of the run."""
         config = self.config
-        quality = config.quality.minimum_pct > 0.0 or config.quality.max_stale_bars is not None
+        quality = config.quality.minimum_pct > 0.0 or config.quality.max_stale_bars is not None or bool(self.scanners)
         return rules_of(config.execution, config.limits, symbols=self.symbols, quality=quality)
 
     @cached_property
@@ -151,6 +152,7 @@ def from_file(path: Path, store: Store, *, overrides: dict[str, Any] | None = No
         exchanges=calendar.exchanges(),
         overrides=overrides,
         strategy_problems=functools.partial(strategies.problems_of, folder=path.parent),
+        scanner_problems=functools.partial(strategies.problems_of, folder=path.parent, role="scanner"),
         indicator_problems=functools.partial(problems_of, folder=path.parent),
     )
     return from_config(config, store, folder=path.parent)
@@ -161,10 +163,13 @@ def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
 
     folder  where the modules of a strategy and of indicators are looked for first
     """
-    strategy = None
+    strategy, scanners = None, []
     if config.strategy is not None:
         strategy = strategies.load(config.strategy.use, config.strategy.params, folder=folder)
         config = with_declared(config, strategy, folder=folder)
+        for each in config.scanners:
+            scanners.append(strategies.load(each.use, each.params, folder=folder, role="scanner"))
+            config = with_declared(config, scanners[-1], folder=folder)
     run = config.run
     known = calendar.load(run.exchange)
     sessions = _sessions(known, config)
@@ -194,7 +199,14 @@ def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
         reach=_reach(historical, known, run.start, run.end),
         inputs=inputs,
         strategy=strategy,
-        run_id=_run_id(config, inputs, listed, strategy, foreign_digests(indicators, folder=folder)),
+        scanners=scanners,
+        run_id=_run_id(
+            config,
+            inputs,
+            listed,
+            [strategy, *scanners] if strategy else [],
+            foreign_digests(indicators, folder=folder),
+        ),
     )
     if strategy is not None:
         _ = plan.rules  # refused here, before anything is written
@@ -362,7 +374,7 @@ def _run_id(
     config: Config,
     inputs: dict[str, str],
     listed: dict[str, date],
-    strategy: strategies.Loaded | None,
+    loaded: list[strategies.Loaded],
     foreign: dict[str, str],
 ) -> str:
     question = {
@@ -371,7 +383,7 @@ def _run_id(
         "listed": {symbol: first.isoformat() for symbol, first in listed.items()},
         "code": code_digest(),
         "versions": versions(),
-        **({} if strategy is None else {"strategy": strategy.digest}),
+        **({"strategy": [each.digest for each in loaded]} if loaded else {}),
         **({"foreign": foreign} if foreign else {}),
     }
     return sha256(canonical_json(question))[:16]

@@ -19,7 +19,7 @@ from backtester.features.rows import rows_of
 from backtester.run.audit import sampled
 from backtester.run.plan import Plan
 from backtester.run.replaying import Seen, session_data
-from backtester.run.session import columns_of, complete, continued, prepare
+from backtester.run.session import columns_of, complete, continued, prepare, scan
 from backtester.strategy.session_data import SessionData
 
 SPEEDS = (1, 2, 5, 10, 30, 60, 120)  # labels a second
@@ -50,6 +50,8 @@ class Player:
         self._plan = plan
         rows = rows_of(prepared.done, at.loaded.session, plan.derived, plan.config.interval)
         columns = columns_of(plan, prepared, indicated, rows)
+        if plan.scanners:
+            rows, _ = scan(plan, prepared, indicated, rows, columns)
         tables = complete(plan, dataclasses.replace(prepared), at.carry).tables
         self._seen = Seen(prepared.done, rows, columns, tables)
         self._zone = ZoneInfo(plan.calendar.zone)

@@ -94,10 +94,24 @@ def _traded(
     carry: Carry,
 ) -> dict[str, pa.Table]:
     """What a strategy asked for and what became of it."""
+    columns, selections = columns_of(plan, prepared, indicated, rows), {}
+    if plan.scanners:
+        rows, selections["selections"] = scan(plan, prepared, indicated, rows, columns)
+    return selections | _decided(plan, strategy, prepared, rows, columns, tables, carry)
+
+
+def _decided(
+    plan: Plan,
+    strategy: Strategy,
+    prepared: Prepared,
+    rows: Rows,
+    columns: dict[str, Float64],
+    tables: dict[str, pa.Table],
+    carry: Carry,
+) -> dict[str, pa.Table]:
     # Here and not above: they bring Polars, a quarter of a second that a run without a strategy has no use for.
     from backtester.run import replaying, trading
 
-    columns = columns_of(plan, prepared, indicated, rows)
     if strategy.kind == "event":
         seen = replaying.Seen(prepared.done, rows, columns, tables)
         return replaying.tell(plan, strategy, seen, carry, prepared.flow)
@@ -117,6 +131,25 @@ def columns_of(plan: Plan, prepared: Prepared, indicated: Indicated, rows: Rows)
 
         columns |= on_rows(prepared.loaded.past, rows, _places(plan, rows.symbols.to_pylist()))
     return columns
+
+
+def scan(
+    plan: Plan, prepared: Prepared, indicated: Indicated, rows: Rows, columns: dict[str, Float64]
+) -> tuple[Rows, pa.Table]:
+    """The rows with what the scanners have selected by each of them, and SELECTIONS."""
+    from backtester.strategy import scanning  # brings Polars
+
+    before = dict(indicated.before)
+    if prepared.loaded.past is not None:
+        from backtester.features.trailing_rows import by_symbol
+
+        before |= by_symbol(prepared.loaded.past, _places(plan, rows.symbols.to_pylist()))
+    scanners = [scanning.Scanner(*each) for each in zip(plan.config.scanners, plan.scanners, strict=True)]
+    with prepared.flow.step("5.4a") as step:
+        scanned = scanning.scanned(scanners, rows, columns, before, zone=ZoneInfo(plan.calendar.zone))
+        step.rows = scanned[1].num_rows
+        step.detail = f"{len(scanners)} scanners changed what is selected {step.rows} times"
+    return scanned
 
 
 def continued(plan: Plan, prepared: Prepared, carry: Carry) -> Indicated:

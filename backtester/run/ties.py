@@ -19,7 +19,7 @@ from backtester.run.commit import Carry, carried
 from backtester.run.indicating import warmed
 from backtester.run.loading import Loader
 from backtester.run.plan import Plan
-from backtester.run.session import columns_of, continued, prepare
+from backtester.run.session import columns_of, continued, prepare, scan
 
 SEED = 1
 
@@ -50,7 +50,10 @@ def spread_of(plan: Plan, *, orders: int, seed: int = SEED) -> Spread:
         prepared = prepare(plan, loader.load(session))
         indicated = continued(plan, prepared, carry)
         rows = rows_of(prepared.done, session, plan.derived, plan.config.interval)
-        decided = trading.decide(strategy, rows, columns_of(plan, prepared, indicated, rows), prepared.flow)
+        columns = columns_of(plan, prepared, indicated, rows)
+        if plan.scanners:
+            rows, _ = scan(plan, prepared, indicated, rows, columns)
+        decided = trading.decide(strategy, rows, columns, prepared.flow)
         code = trading.codes_in_run(plan, rows)
         asked = decided.requests._replace(symbol=frozen(code[decided.requests.symbol]))
         ledger = trading.ledger_of(plan, rows, {})

@@ -107,6 +107,8 @@ def flags_of(rows: Rows, config: Config) -> UInt8:
     flags[rows.quality_pct < config.quality.minimum_pct] |= codes.NO_ENTRY
     if config.quality.max_stale_bars is not None:
         flags[rows.missing_before > config.quality.max_stale_bars] |= codes.NO_ENTRY
+    if rows.selected is not None:
+        flags[~rows.selected.on(rows.known_at, rows.codes)] |= codes.NO_ENTRY
     return flags
 
 

@@ -12,7 +12,7 @@ from backtester.errors import ConfigError, StrategyError
 from backtester.features import catalog, trailing_catalog
 from backtester.features.catalog import Indicator
 from backtester.interval import Interval
-from backtester.strategy.loading import Loaded, import_beside, where_raised
+from backtester.strategy.loading import Loaded, import_beside, role_of, where_raised
 
 
 def problems_of(raw: dict[str, Any], *, folder: Path = Path()) -> list[str]:
@@ -39,7 +39,7 @@ def problems_of(raw: dict[str, Any], *, folder: Path = Path()) -> list[str]:
 
 
 def with_declared(config: Config, strategy: Loaded, *, folder: Path) -> Config:
-    """The config with the indicators its strategy declares; one that the config lists word for word is one.
+    """The config with the indicators a strategy or scanner declares; one that the config lists word for word is one.
 
     So that the config as resolved, which lists them, means the same run.
     """
@@ -50,7 +50,7 @@ def with_declared(config: Config, strategy: Loaded, *, folder: Path) -> Config:
         lists[name] = [*listed, *(section for section in declared if section not in listed)]
     problems = problems_of(raw, folder=folder)
     if problems:
-        raise StrategyError(f"strategy {strategy.use} declares what cannot be: " + "; ".join(problems))
+        raise StrategyError(f"{role_of(strategy)} {strategy.use} declares what cannot be: " + "; ".join(problems))
     return config.model_copy(update=lists)
 
 
@@ -61,9 +61,11 @@ def _declared(strategy: Loaded, name: str) -> list[dict[str, Any]]:
     try:
         found = method()
     except Exception as error:
-        raise StrategyError(f"strategy {strategy.use}: {name}: {where_raised(error)}") from error
+        raise StrategyError(f"{role_of(strategy)} {strategy.use}: {name}: {where_raised(error)}") from error
     if not isinstance(found, list) or not all(isinstance(section, dict) for section in found):
-        raise StrategyError(f"strategy {strategy.use}: {name}() gave {found!r}; expected a list of sections, {{}} each")
+        raise StrategyError(
+            f"{role_of(strategy)} {strategy.use}: {name}() gave {found!r}; expected a list of sections, {{}} each"
+        )
     return found
 
 

@@ -174,6 +174,18 @@ HISTORICAL_PROFILES = pa.schema(
     ]
 )
 
+# One row per change of what a scanner selects, sorted by known_at, then as the config lists the scanners, then symbol.
+# action: selected, dropped. reason is what the scanner said beside it, null where it said nothing.
+SELECTIONS = pa.schema(
+    [
+        required("known_at", INSTANT),
+        required("symbol", SYMBOL),
+        required("scanner", SYMBOL),
+        required("action", SYMBOL),
+        pa.field("reason", pa.string()),
+    ]
+)
+
 # One row per symbol-session that could not be computed, with the error's words.
 FAILURES = pa.schema([required("symbol", SYMBOL), required("phase", SYMBOL), required("reason", pa.string())])
 
@@ -237,6 +249,7 @@ SESSION_TABLES = {
     "historical_indicators": HISTORICAL_INDICATORS,
     "historical_profiles": HISTORICAL_PROFILES,
     "failures": FAILURES,
+    "selections": SELECTIONS,
     **LEDGER_TABLES,
     **CARRIED_TABLES,
 }

@@ -20,6 +20,7 @@ from backtester.errors import StrategyError
 
 # The method that tells which kind a strategy is.
 KINDS = {"signals": "columns", "step": "step", "on_bar": "event"}
+ROLES = {"strategy": KINDS, "scanner": {"select": "scanner"}}
 PLAIN = (bool, int, float, str)
 INSTALLED = {"site-packages", "dist-packages"}
 
@@ -30,7 +31,7 @@ class Loaded:
 
     use: str
     strategy: Any  # an instance of the user's class
-    kind: str  # one of KINDS' values
+    kind: str  # one of ROLES' values
     sources: dict[str, str]  # name of each module of the config's folder that was imported -> sha256 of its file
 
     @cached_property
@@ -40,31 +41,37 @@ class Loaded:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def load(use: str, params: Mapping[str, Any], *, folder: Path) -> Loaded:
-    """Import and make a strategy; StrategyError tells everything that is wrong with it.
+def load(use: str, params: Mapping[str, Any], *, folder: Path, role: str = "strategy") -> Loaded:
+    """Import and make a strategy or a scanner; StrategyError tells everything that is wrong with it.
 
     use     `module:Class`; the module is looked for in `folder` first, then among installed packages
     params  its class's keyword arguments
+    role    one of ROLES; a scanner is imported beside what the strategy imported
     """
-    module, sources = _imported(use.partition(":")[0], folder)
-    made_from = _class_of(module, use)
-    kind = _kind(use, made_from)
+    module, sources = _module_of(use, folder, role)
+    made_from = _class_of(module, use, role)
+    kind = _kind(use, made_from, role)
     made, problems = _made(made_from, params)
     if problems:
         lines = [f"{'.'.join(map(str, problem.where))} is {problem.found!r}; {problem.message}" for problem in problems]
-        raise StrategyError(f"strategy {use}: " + "; ".join(lines))
+        raise StrategyError(f"{role} {use}: " + "; ".join(lines))
     return Loaded(use, made, kind, sources)
 
 
-def problems_of(use: str, params: Mapping[str, Any], *, folder: Path) -> list[Problem]:
-    """What is wrong with a [strategy] section, as lines of the config's errors."""
+def problems_of(use: str, params: Mapping[str, Any], *, folder: Path, role: str = "strategy") -> list[Problem]:
+    """What is wrong with the section of a strategy or a scanner, as lines of the config's errors."""
     try:
-        module, _ = _imported(use.partition(":")[0], folder)
-        made_from = _class_of(module, use)
-        _kind(use, made_from)
+        module, _ = _module_of(use, folder, role)
+        made_from = _class_of(module, use, role)
+        _kind(use, made_from, role)
     except StrategyError as error:
         return [Problem(("use",), use, str(error))]
     return _made(made_from, params)[1]
+
+
+def role_of(loaded: Loaded) -> str:
+    """The one of ROLES it was loaded for."""
+    return next(role for role, kinds in ROLES.items() if loaded.kind in kinds.values())
 
 
 def where_raised(error: BaseException) -> str:
@@ -103,6 +110,14 @@ class _Modules:
     """The modules imported for strategies in this process, so that another folder's of the same name can follow."""
 
     names: typing.ClassVar[set[str]] = set()
+
+
+def _module_of(use: str, folder: Path, role: str) -> tuple[types.ModuleType, dict[str, str]]:
+    name = use.partition(":")[0]
+    if role == "strategy":
+        return _imported(name, folder)
+    sources = import_beside(name, folder)
+    return sys.modules[name], sources
 
 
 def _imported(module: str, folder: Path) -> tuple[types.ModuleType, dict[str, str]]:
@@ -145,25 +160,25 @@ def _nearest_module(module: str, root: Path) -> str:
     return nearest(module, found) if found else "the folder holds no module"
 
 
-def _class_of(module: types.ModuleType, use: str) -> type:
+def _class_of(module: types.ModuleType, use: str, role: str) -> type:
     name = use.partition(":")[2]
     found = getattr(module, name, None)
     if isinstance(found, type):
         return found
-    classes = [key for key, value in vars(module).items() if isinstance(value, type) and _methods(value)]
+    classes = [key for key, value in vars(module).items() if isinstance(value, type) and _methods(value, role)]
     raise StrategyError(f"{module.__name__} ({module.__file__}) has no class {name}; {nearest(name, classes)}")
 
 
-def _methods(made_from: type) -> list[str]:
-    return [method for method in KINDS if callable(getattr(made_from, method, None))]
+def _methods(made_from: type, role: str) -> list[str]:
+    return [method for method in ROLES[role] if callable(getattr(made_from, method, None))]
 
 
-def _kind(use: str, made_from: type) -> str:
-    methods = _methods(made_from)
+def _kind(use: str, made_from: type, role: str) -> str:
+    methods = _methods(made_from, role)
     if len(methods) != 1:
-        wanted = " or ".join(KINDS)
-        raise StrategyError(f"{use} has {' and '.join(methods) or 'no method'} of {wanted}; a strategy has one of them")
-    return KINDS[methods[0]]
+        wanted = " or ".join(ROLES[role])
+        raise StrategyError(f"{use} has {' and '.join(methods) or 'no method'} of {wanted}; a {role} has one of them")
+    return ROLES[role][methods[0]]
 
 
 def _made(made_from: type, params: Mapping[str, Any]) -> tuple[Any, list[Problem]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
 from backtester.arrays import Float64
 from backtester.errors import StrategyError
 from backtester.features.rows import Rows
@@ -42,6 +44,7 @@ class SessionData:
         names: list[str] = rows.symbols.to_pylist()
         self.session = rows.session
         self._codes = {name: code for code, name in enumerate(names)}
+        self._selected = rows.selected
         labels = rows.grid.labels
         begins = rows.session.open_at if not len(labels) else min(rows.session.open_at, int(labels[0]))
         self._clock = Clock(begins)
@@ -92,6 +95,15 @@ class SessionData:
     def get_active_symbols(self) -> list[str]:
         """The symbols that can be read now, sorted; none while the session is inactive."""
         return sorted(self._seen) if self._clock.is_active else []
+
+    def selected(self) -> list[str]:
+        """The symbols the scanners have selected by now, sorted; without scanners all active ones."""
+        if self._selected is None:
+            return self.get_active_symbols()
+        scan = int(np.searchsorted(self._selected.instants, self._clock.now, side="right")) - 1
+        if scan < 0 or not self._clock.is_active:
+            return []
+        return [name for name, code in self._codes.items() if self._selected.is_selected[scan, code]]
 
     def get_symbol_data(self, symbol: str) -> SymbolData | None:
         """One symbol's side of the session, any case; None if it gives nothing now."""

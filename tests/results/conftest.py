@@ -269,6 +269,10 @@ def session_tables(session: date) -> Tables:
         ],
         "historical_indicators": _historical(session),
         "historical_profiles": _profile(session),
+        "selections": [
+            {"known_at": _open(session), "symbol": symbol, "scanner": "Gap", "action": "selected", "reason": "gap 0.03"}
+            for symbol in ("AAA", "BBB")
+        ],
         "failures": [{"symbol": "DDD", "phase": "streaming", "reason": "bars out of order"}],
         **_ledger_rows()[session],
     }

@@ -108,6 +108,9 @@ PLANTED: list[tuple[str, list[Edit], set[str]]] = [
     ("streams_values", [("streams", D, {"reason": None})], set()),
     ("streams_values", [("streams", A, {"reason": "why"})], set()),
     ("streams_symbols", [("streams", D, {"symbol": "E", "stream": "STREAMED", "source": "1m", "reason": None})], set()),
+    ("selections_values", [("selections", A, {"action": "hoped"})], set()),
+    ("selections_values", [("selections", A, {"symbol": "ZZZ"})], set()),
+    ("selections_values", [("selections", A, {"known_at": at("14:00")})], set()),
     ("trailing_before", [("trailing", A, {"trailing_session": DAY})], set()),
     ("trailing_quality", [("trailing", A, {"quality_pct": 50.0})], set()),
     ("trailing_agrees", [("trailing", A, {"bars": 27, "quality_pct": 90.0})], set()),
@@ -147,7 +150,7 @@ def test_a_sound_run_is_verified(small_run: RunDir) -> None:
     report = subject.verify(small_run)
 
     assert report.ok
-    assert (report.sessions, report.files, report.damage) == (2, 35, [])
+    assert (report.sessions, report.files, report.damage) == (2, 37, [])
     assert [check.name for check in report.checks] == ["file_order", *CHECKS]
 
 
@@ -259,7 +262,7 @@ def test_verify_prints_each_check_and_ends_with_8_on_a_violation(
 
     assert sound.exit_code == 0
     assert sound.stdout.count("ok  ") == len(CHECKS) + 2
-    assert sound.stdout.endswith(f"verified: 2 sessions, 35 files, 0 of {len(CHECKS) + 1} checks failed\n")
+    assert sound.stdout.endswith(f"verified: 2 sessions, 37 files, 0 of {len(CHECKS) + 1} checks failed\n")
 
     small_tables[DAY]["session_summary"] = edit(small_tables[DAY]["session_summary"], A, quality_pct=1.0)
     broken = CliRunner().invoke(command, [str(build_run(small_tables).root)])
