@@ -103,14 +103,16 @@ def command(
     from backtester.results import headline
 
     metrics = headline.metrics_of(RunDir(outcome.run_dir)) if plan.strategy is not None else {}
+    refused = headline.refusals(RunDir(outcome.run_dir)) if plan.strategy is not None else {}
     ties = {} if permute_ties is None else _ties(plan, permute_ties)
     if as_json:
-        more = {"metrics": headline.as_json(metrics)} if metrics else {}
+        more = {"metrics": headline.as_json(metrics), "refused": refused} if metrics else {}
         click.echo(json.dumps(result | more | ({"ties": ties} if ties else {})))
     else:
         already = "" if outcome.computed else " (already complete)"
         click.echo(f"{outcome.sessions} sessions, {outcome.bars:,} bars in {seconds:.2f} s{already}: {outcome.run_dir}")
-        for line in [*(headline.headline(metrics) if metrics else ()), *(headline.ties_line(ties) if ties else ())]:
+        lines = [*(headline.headline(metrics) if metrics else ()), *headline.refusals_line(refused)]
+        for line in [*lines, *(headline.ties_line(ties) if ties else ())]:
             click.echo(line)
     if outcome.attestation is not None and outcome.attestation["violations"]:
         raise VerificationError("; ".join(outcome.attestation["violations"]))

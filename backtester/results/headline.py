@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from backtester.data.run_dir import RunDir
@@ -21,6 +24,24 @@ def metrics_of(run_dir: RunDir) -> dict[str, Value]:
     with pq.ParquetFile(run_dir.inside(run_dir.run_table_path("metrics")), page_checksum_verification=True) as file:
         rows = file.read(columns=["id", "variant", "value", "moment"]).to_pylist()
     return {row["id"]: row["value"] if row["moment"] is None else row["moment"] for row in rows if not row["variant"]}
+
+
+def refusals(run_dir: RunDir) -> dict[str, int]:
+    """How many orders of a run were refused, by reason, the most frequent first; their rows are in `order_events`."""
+    counts: Counter[str] = Counter()
+    for _, path in run_dir.files("order_events"):
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            rows = file.read(columns=["event", "reason"])
+        refused = rows.filter(pc.equal(rows["event"].cast(pa.string()), "rejected"))
+        for found in pc.value_counts(refused["reason"].cast(pa.string())).to_pylist():
+            counts[found["values"]] += found["counts"]
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def refusals_line(refused: dict[str, int]) -> list[str]:
+    """The line that tells why orders were refused; none where none was."""
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in refused.items())
+    return [f"{'refused':14}{sum(refused.values()):,} orders: {reasons}"] if refused else []
 
 
 def as_json(metrics: dict[str, Value]) -> dict[str, float | str | None]:

@@ -8,6 +8,7 @@ import pytest
 
 from backtester.data.run_dir import RunDir
 from backtester.results import headline as subject
+from backtester.results import views
 
 
 def test_the_headline_shows_a_runs_own_metrics(small_run: RunDir) -> None:
@@ -40,3 +41,19 @@ def test_a_number_without_a_value_is_a_dash(small_run: RunDir) -> None:
 
     assert subject.headline(metrics)[0] == "net P&L       - (-), end equity -"
     assert subject.headline(metrics)[2] == "max drawdown  - at session ends, - by bars"
+
+
+def test_refused_orders_are_counted_by_reason(small_run: RunDir) -> None:
+    with views.connect(views.Resources.of_machine()) as connection:
+        committed = views.records(small_run)
+        views.attach(connection, views.stored_tables(small_run, committed, ["stored_order_events"]), [])
+        asked = "select reason, count(*) from stored_order_events where event = 'rejected' group by all"
+        expected = dict(connection.execute(asked).fetchall())
+
+    assert expected
+    assert subject.refusals(small_run) == expected
+
+
+def test_refusals_are_one_line_and_none_without_any() -> None:
+    assert subject.refusals_line({"cash": 1200, "quality": 3}) == ["refused       1,203 orders: cash 1,200, quality 3"]
+    assert subject.refusals_line({}) == []
