@@ -16,7 +16,7 @@ from backtester.execution.requests import NOTHING
 from backtester.kernels import state as layout
 from backtester.kernels.codes import GTC, MARKET
 from backtester.kernels.jit import Kernel
-from backtester.kernels.ledger import CLOSING, OPENING, PLAIN, WHOLE, advance
+from backtester.kernels.ledger import CLOSING, OPENING, PLAIN, WHOLE, advance, asked_at, free_lots, needed
 from backtester.kernels.state import Log, Rules, State, Steps
 
 NO_STEPS = Steps(np.empty((0, 0)), np.empty((0, 0)), np.zeros(2, dtype=np.int64))
@@ -108,7 +108,8 @@ class Ledger:
         labels = len(clock.timestamp) if rules.marks else 0
         self._marks = room(layout.EQUITY_ROWS * labels, np.float64).reshape(layout.EQUITY_ROWS, labels)
         self._sessions = np.zeros((len(clock.days), layout.SESSION_COLUMNS))
-        self._log = self._room(256 + 2 * expected)
+        # Enough for a request and a position of each of up to 160 symbols at one label.
+        self._log = self._room(256 + 2 * expected + 98 * min(len(rules.restricted), 160))
 
     def run(self, requests: Requests, first: int = 0, end: int | None = None) -> None:
         """Every label from `first` to before `end`, the clock's last by default."""
@@ -166,12 +167,24 @@ class Ledger:
             stopped = loop(first, end, part, last, clock, market, requests, rules, self.state, self._log, self._steps)
             if stopped == end:
                 return
-            # The kernel stops before a label it may not have room for: hand out new room, and go on at that label.
-            fills = len(self._log.fills)
-            self._drain()
+            self._make_room(stopped, requests)
             first = stopped
-            self.state = with_room(self.state)
-            self._log = self._room(2 * fills)
+
+    def _make_room(self, t: int, requests: Requests) -> None:
+        """Grow what is too short for label t, before which the kernel stopped, to what it needs."""
+        is_stepped = self._loop is not advance
+        asked = len(requests.label) if is_stepped else asked_at.plain(t, requests, self.state)
+        live, fills, orders, events = (int(count) for count in needed.plain(asked, self.state))
+        self.state = with_room(self.state, live, fills if self.rules.fifo else 0)
+        log, rows = self._log, self._log.rows
+        is_full = rows[layout.FILL_ROWS] + fills > len(log.fills) or rows[layout.TRADE_ROWS] + fills > len(log.trades)
+        if self.rules.events:
+            is_full |= rows[layout.ORDER_ROWS] + orders > len(log.order_facts)
+            is_full |= rows[layout.EVENT_ROWS] + events > len(log.events)
+        if is_full:
+            # As much again as there is, so that a run of many fills does not stop often.
+            self._drain()
+            self._log = self._room(max(fills, 2 * len(log.fills)))
 
     def _drain(self) -> None:
         """Keep what is written, and go on in the room that is left."""
@@ -245,24 +258,36 @@ def is_plain_state(state: State) -> bool:
     return bool((plain & (orders[:, layout.GROUP] < 0) & (orders[:, layout.LEG_OF] < 0)).all())
 
 
-def with_room(state: State) -> State:
-    """The same state with twice the room for live orders and lots."""
-    room, lots = len(state.queue), len(state.next_lot)
-    next_lot = np.concatenate((state.next_lot, np.arange(lots + 1, 2 * lots + 1, dtype=np.int64)))
-    next_lot[-1] = state.counters[layout.FREE_LOT]
-    state.counters[layout.FREE_LOT] = lots
-    return state._replace(
-        amounts=_doubled(state.amounts),
-        orders=_doubled(state.orders),
-        lots=_doubled(state.lots),
-        next_lot=next_lot,
-        queue=np.zeros(2 * room, dtype=np.int64),
-        keys=np.zeros((2 * room, layout.KEY_COLUMNS)),
-    )
+def with_room(state: State, live: int, lots: int) -> State:
+    """The same state with room for so many live orders, and for so many lots beyond those in use."""
+    room = _doubled(len(state.queue), live)
+    if room > len(state.queue):
+        state = state._replace(
+            amounts=_longer(state.amounts, room),
+            orders=_longer(state.orders, room),
+            queue=np.zeros(room, dtype=np.int64),
+            keys=np.zeros((room, layout.KEY_COLUMNS)),
+        )
+    count = len(state.next_lot)
+    free = free_lots.plain(lots, state)
+    if free < lots:
+        room = _doubled(count, count + lots - free)
+        next_lot = np.concatenate((state.next_lot, np.arange(count + 1, room + 1, dtype=np.int64)))
+        next_lot[-1] = state.counters[layout.FREE_LOT]
+        state.counters[layout.FREE_LOT] = count
+        state = state._replace(lots=_longer(state.lots, room), next_lot=next_lot)
+    return state
 
 
-def _doubled(rows: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
-    return np.concatenate((rows, np.zeros_like(rows)))
+def _doubled(room: int, need: int) -> int:
+    """The room, or the first of its doubles that is enough."""
+    while room < need:
+        room *= 2
+    return room
+
+
+def _longer(rows: npt.NDArray[Scalar], room: int) -> npt.NDArray[Scalar]:
+    return np.concatenate((rows, np.zeros((room - len(rows), *rows.shape[1:]), dtype=rows.dtype)))
 
 
 def _rows(rows: int, columns: int, kind: type[Scalar]) -> npt.NDArray[Scalar]:

@@ -45,36 +45,41 @@ WHOLE, OPENING, CLOSING = range(3)
 
 
 @step
-def has_room(asked: int, rules: Rules, state: State, log: Log) -> bool:
-    """Is there room for all that one label can write, `asked` requests and every live order at work?"""
+def needed(asked: int, state: State) -> tuple[int, int, int, int]:
+    """The most that one label can make of `asked` requests and every live order: live orders, fills, orders, events."""
     # Each request submits two orders at most, a fill four legs, a guard or an end an order for each position.
     busy = state.counters[LIVE] + 2 * asked + 4 * state.counters[HELD] + 4
     made = 6 * busy
-    fills = 2 * (busy + made)
-    live = state.counters[LIVE] + made
+    return state.counters[LIVE] + made, 2 * (busy + made), made, 8 * (busy + made)
+
+
+@step
+def has_room(asked: int, rules: Rules, state: State, log: Log) -> bool:
+    """Is there room for all that one label can write?"""
+    live, fills, orders, events = needed(asked, state)
     return (
         live <= len(state.queue)
         and log.rows[FILL_ROWS] + fills <= len(log.fills)
         and log.rows[TRADE_ROWS] + fills <= len(log.trades)
-        and (rules.fifo == 0 or free_lots(fills, state))
+        and (rules.fifo == 0 or free_lots(fills, state) == fills)
         and (
             rules.events == 0
             or (
-                log.rows[ORDER_ROWS] + made <= len(log.order_facts)
-                and log.rows[EVENT_ROWS] + 8 * (busy + made) <= len(log.events)
+                log.rows[ORDER_ROWS] + orders <= len(log.order_facts)
+                and log.rows[EVENT_ROWS] + events <= len(log.events)
             )
         )
     )
 
 
 @step
-def free_lots(count: int, state: State) -> bool:
-    """Are there so many free lots?"""
-    lot = state.counters[FREE_LOT]
-    while count > 0 and lot >= 0:
+def free_lots(most: int, state: State) -> int:
+    """How many lots are free, counted up to `most`."""
+    lot, count = state.counters[FREE_LOT], 0
+    while count < most and lot >= 0:
         lot = state.next_lot[lot]
-        count -= 1
-    return count == 0
+        count += 1
+    return count
 
 
 @step

@@ -178,3 +178,25 @@ def test_the_compiled_loop_for_market_orders_gives_the_bits_of_the_full_one_and_
         assert not chosen._is_plain
         assert same_bytes(chosen.done(), expected)
         assert same_bytes(in_two(full, bare, asked), expected)
+
+
+@pytest.mark.parametrize("lots", ["average", "fifo"])
+def test_room_follows_what_one_label_needs_however_many_sessions_and_fills_there_were(lots):
+    where, asked = busy(9, sessions=12)
+    clock, bars, symbols = where
+    rules = rules_of(settings(**{**RULES, "lots": lots}), symbols=[f"S{k}" for k in range(symbols)])
+    account = layout.new_state(symbols, 20_000.0)
+    roomy = layout.new_state(symbols, 20_000.0, room=4096, lots=4096)
+    done, expected = [], []
+    for _ in range(30):
+        for state, kept in ((account, done), (roomy, expected)):
+            ledger = Ledger(clock, bars, rules=rules, state=state)
+            ledger._log = ledger._room(1)
+            ledger.run(asked)
+            kept.append(ledger.done())
+        account, roomy = done[-1].state, expected[-1].state
+
+    assert sum(len(each.written.fills) for each in done) > 3_000
+    assert all(same_bytes(one, other) for one, other in zip(done, expected, strict=True))
+    assert len(account.queue) == len(account.orders) <= 1024
+    assert len(account.lots) <= 2048
