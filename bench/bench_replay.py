@@ -1,4 +1,8 @@
-"""Event strategies: bars a second of a plain Python on_bar with orders, beside the same wishes all at once."""
+"""Event strategies: bars a second of a plain Python on_bar with orders, beside the same wishes all at once.
+
+The same strategy is measured with what makes the ledger move more often: a look at the position at every bar, fills
+that are told, and limit orders that stay live.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from backtester.config.execution import Execution, Limits
 from backtester.data.calendar import Session
 from backtester.data.columns import text
 from backtester.execution import clock as clocks
-from backtester.execution.requests import requests_of
+from backtester.execution.requests import joined, requests_of
 from backtester.execution.rules import rules_of
 from backtester.execution.simulate import Ledger, simulate
 from backtester.features.grid import SessionGrid
@@ -66,20 +70,65 @@ class Cross:
             desk.target(bar.symbol, units=UNITS if own[1] else 0.0)
 
 
+class Looking(Cross):
+    """The same, and asks for its position at every bar."""
+
+    def on_bar(self, bar: Any, data: Any, desk: Any) -> None:
+        """A look, then the averages."""
+        desk.position(bar.symbol)
+        super().on_bar(bar, data, desk)
+
+
+class Told(Cross):
+    """The same, and is told its fills."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fills = 0
+
+    def on_fill(self, fill: Any, data: Any, desk: Any) -> None:  # noqa: ARG002
+        """One more."""
+        self.fills += 1
+
+
+class Resting(Cross):
+    """Limit orders eight ticks away at every cross, which wait; told its fills, it looks at its position too."""
+
+    def on_bar(self, bar: Any, data: Any, desk: Any) -> None:  # noqa: ARG002
+        """A look, two averages, one bar further."""
+        desk.position(bar.symbol)
+        own = self.known.get(bar.symbol)
+        if own is None:
+            own = self.known[bar.symbol] = [0, False, Average(FAST), Average(SLOW)]
+        fast, slow = own[2].add(bar.close) / FAST, own[3].add(bar.close) / SLOW
+        own[0] += 1
+        if own[0] >= SLOW and (fast > slow) is not own[1]:
+            own[1] = fast > slow
+            side = 1 if own[1] else -1
+            desk.cancel(bar.symbol)
+            desk.place(bar.symbol, side, units=UNITS, limit=bar.close - side / 8)
+
+    def on_fill(self, fill: Any, data: Any, desk: Any) -> None:
+        """Nothing: that it is told is what costs."""
+
+
 def main(root: Path, *, quick: bool) -> None:  # noqa: ARG001
     """Print bars a second; the answers are compared first."""
     jit.compiled()
     print(f"replay: a Python on_bar with incremental averages {FAST} and {SLOW}, and their orders")
     for symbols, sessions in ((1, 20), (5, 4)) if quick else ((1, 252), (20, 21)):
         days, closes = _days(symbols, sessions)
-        asked = _wishes(closes)
         rows = symbols * sessions * BARS
-        fast, all_at_once = _timed(lambda days=days, asked=asked: _at_once(days, asked), repeats=3)
-        slow, told = _timed(lambda days=days: _told(days), repeats=3)
+        fast, all_at_once = _timed(lambda days=days, closes=closes: _at_once(days, _wishes(closes)), repeats=3)
+        slow, (told, _) = _timed(lambda days=days: _told(days, Cross()), repeats=3)
         assert told == all_at_once, (told, all_at_once)
         bare, _ = _timed(lambda days=days: _bare(days), repeats=3)
         share = f"{bare / slow:.2f} of a bare loop's {rows / bare:,.0f} (bar 0.38), {slow / fast:.0f} x all at once"
         print(f"  {symbols:2} symbols x {sessions:3} sessions  {rows / slow:9,.0f} bars/s (bar {BAR:,}); {share}")
+        for kind in (Looking, Told, Resting):
+            slow, (told, asked) = _timed(lambda days=days, kind=kind: _told(days, kind()), repeats=3)
+            assert told == _at_once(days, asked)
+            print(f"    {kind.__name__.lower():8} {rows / slow:9,.0f} bars/s, {len(asked.label):,} requests")
 
 
 class _NoDesk:
@@ -159,14 +208,17 @@ def _at_once(days: list[Rows], asked: Requests) -> float:
     return simulate(clock, market, asked, rules=_rules(days), state=account, is_last=True).final_equity
 
 
-def _told(days: list[Rows]) -> float:
-    strategy, rules, names = Cross(), _rules(days), days[0].symbols.to_pylist()
-    account, equity = state.new_state(len(names), 1e6), 0.0
+def _told(days: list[Rows], strategy: Cross) -> tuple[float, Requests]:
+    """(end equity, all that was asked)."""
+    rules, names = _rules(days), days[0].symbols.to_pylist()
+    account, equity, asked = state.new_state(len(names), 1e6), 0.0, []
     for before, day in itertools.pairwise([None, *days]):
         clock = clocks.clock_of([_labels(day)], before=None if before is None else before.session.date)
         market = clocks.market_of(day.bars, day.codes)
         books = Ledger(clock, market, rules=rules, state=account, is_last=day is days[-1])
-        replay_session(strategy, day, SessionData(day, MINUTE), Desk(books, names, day.grid.labels), derived={})
+        desk = Desk(books, names, day.grid.labels)
+        replay_session(strategy, day, SessionData(day, MINUTE), desk, derived={})
         done = books.done()
         account, equity = done.state, done.final_equity
-    return equity
+        asked.append(desk.made._replace(label=desk.made.label + BARS * len(asked)))
+    return equity, joined(asked)

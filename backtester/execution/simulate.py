@@ -114,16 +114,16 @@ class Ledger:
     def run(self, requests: Requests, first: int = 0, end: int | None = None) -> None:
         """Every label from `first` to before `end`, the clock's last by default."""
         self.state.counters[layout.REQUEST] = int(np.searchsorted(requests.label, first))
-        self._advance(first, len(self.clock.timestamp) if end is None else end, WHOLE, requests)
+        self.move(requests, first, len(self.clock.timestamp) if end is None else end)
 
     def open_label(self, t: int) -> None:
         """Steps 1 to 4 of label t: what happens before a strategy decides on its bars."""
-        self._advance(t, t + 1, OPENING, NOTHING)
+        self.move(NOTHING, t, t + 1, OPENING)
 
     def close_label(self, t: int, requests: Requests = NOTHING) -> None:
         """Steps 5 to 8 of label t; requests are those decided at t."""
         self.state.counters[layout.REQUEST] = 0
-        self._advance(t, t + 1, CLOSING, requests)
+        self.move(requests, t, t + 1, CLOSING)
 
     def latest_fills(self, count: int) -> tuple[Int64, Float64]:
         """The last `count` fills as rows of Log.fills and Log.fill_amounts."""
@@ -158,24 +158,31 @@ class Ledger:
             self._first_label,
         )
 
-    def _advance(self, first: int, end: int, part: int, requests: Requests) -> None:
+    def move(self, requests: Requests, first: int, end: int, part: int = WHOLE) -> None:
+        """Labels `first` to before `end`, or the `part` of them that kernels.ledger names.
+
+        requests  of which State.counters says how many are handled
+        """
         clock, market, rules, last = self.clock, self.market, self.rules, self._is_last
-        if self._is_plain and requests is not NOTHING:
-            self._is_plain = are_plain(requests)
-        loop = advance.variant("plain", PLAIN) if self._is_plain else self._loop
         while True:
+            loop = advance.variant("plain", PLAIN) if self._is_plain else self._loop
             stopped = loop(first, end, part, last, clock, market, requests, rules, self.state, self._log, self._steps)
             if stopped == end:
                 return
-            self._make_room(stopped, requests)
+            # The kernel stops before a label it may not have room for, the plain loop before one that asks for more.
+            if not self._make_room(stopped, requests):
+                assert self._is_plain
+                self._is_plain = False
+            if stopped > first:
+                part &= ~CLOSING
             first = stopped
 
-    def _make_room(self, t: int, requests: Requests) -> None:
-        """Grow what is too short for label t, before which the kernel stopped, to what it needs."""
+    def _make_room(self, t: int, requests: Requests) -> bool:
+        """Grow what is too short for label t to what it needs; False where nothing is."""
         is_stepped = self._loop is not advance
         asked = len(requests.label) if is_stepped else asked_at.plain(t, requests, self.state)
         live, fills, orders, events = (int(count) for count in needed.plain(asked, self.state))
-        self.state = with_room(self.state, live, fills if self.rules.fifo else 0)
+        state = self.state = with_room(before := self.state, live, fills if self.rules.fifo else 0)
         log, rows = self._log, self._log.rows
         is_full = rows[layout.FILL_ROWS] + fills > len(log.fills) or rows[layout.TRADE_ROWS] + fills > len(log.trades)
         if self.rules.events:
@@ -185,6 +192,7 @@ class Ledger:
             # As much again as there is, so that a run of many fills does not stop often.
             self._drain()
             self._log = self._room(max(fills, 2 * len(log.fills)))
+        return bool(is_full) or state is not before
 
     def _drain(self) -> None:
         """Keep what is written, and go on in the room that is left."""
@@ -235,17 +243,6 @@ class Ledger:
 def are_plain_rules(rules: Rules) -> bool:
     """Can the plain loop serve these rules, if its orders are plain too?"""
     return all(getattr(rules, name) == value for name, value in PLAIN.items() if name != "orders")
-
-
-def are_plain(requests: Requests) -> bool:
-    """Do the requests ask for market orders only: no prices, legs, time limits and groups?"""
-    numbers = (requests.order_type, requests.tif, requests.fractions, requests.exit_after_bars)
-    prices = requests.limit, requests.stop, requests.trail, requests.stop_loss, requests.take_profit, requests.leg_trail
-    return (
-        not any(column.any() for column in numbers)
-        and bool((requests.group < 0).all())
-        and all(bool(np.isnan(column).all()) for column in prices)
-    )
 
 
 def is_plain_state(state: State) -> bool:

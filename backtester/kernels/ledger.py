@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backtester.arrays import Clock, Int64, Market, Requests
-from backtester.kernels.asking import ask
+from backtester.kernels.asking import ask, pick, pick_code
 from backtester.kernels.closing import (
     end_data,
     end_session,
@@ -40,8 +40,8 @@ STEPPED = 0
 # Rules with which most of what the ledger can do is not asked for: a copy of the loop has none of it in its way.
 PLAIN = {"orders": 0, "same_bar": 0, "checks": 0, "guards": 0, "flat_by": 0, "end": 0, "fifo": 0}
 
-# What `advance` is asked for: whole labels, or steps 1 to 4 of one label, or the others of it.
-WHOLE, OPENING, CLOSING = range(3)
+# What `advance` is asked for: whole labels; the first one's steps 1 to 4 being done; the last one's steps 1 to 4 only.
+WHOLE, CLOSING, OPENING = 0, 1, 2
 
 
 @step
@@ -119,6 +119,21 @@ def asked_at(t: int, requests: Requests, state: State) -> int:
 
 
 @step
+def are_for_market(asked: int, requests: Requests, state: State) -> bool:
+    """Do the next requests ask for market orders only: no prices, legs, time limits and groups?"""
+    low: int = state.counters[REQUEST]
+    for q in range(low, low + asked):
+        words = pick_code(requests.order_type, q) | pick_code(requests.tif, q) | pick_code(requests.fractions, q)
+        if words != 0 or pick_code(requests.exit_after_bars, q) != 0 or pick_code(requests.group, q) >= 0:
+            return False
+        limit, stop, trail = pick(requests.limit, q), pick(requests.stop, q), pick(requests.trail, q)
+        loss, take, by = pick(requests.stop_loss, q), pick(requests.take_profit, q), pick(requests.leg_trail, q)
+        if limit == limit or stop == stop or trail == trail or loss == loss or take == take or by == by:
+            return False
+    return True
+
+
+@step
 def advance(
     first: int,
     end: int,
@@ -134,22 +149,27 @@ def advance(
 ) -> int:
     """Labels `first` to `end` - 1; the label to go on at, `end` when all is done, less when room must be made first.
 
-    part     WHOLE; or OPENING, CLOSING: the steps before and after what a strategy decides at label `first`
+    part     WHOLE, or the sum of CLOSING and OPENING: what is left out of label `first`, and what of label `end` - 1
     is_last  1 if the run ends with the clock's last label
     """
     t = first
     session = session_of(first, clock.session_starts)
+    whole = end if part < OPENING else end - 1
+    is_closing = part == CLOSING or part == CLOSING + OPENING
     while t < end:
-        if part != CLOSING and clock.flags[t] & FIRST_LABEL:
+        if not is_closing and clock.flags[t] & FIRST_LABEL:
             session = session_of(t, clock.session_starts)
         asked = len(requests.label) if STEPPED != 0 else asked_at(t, requests, state)
-        is_quiet = STEPPED == 0 and asked == 0 and state.counters[LIVE] == 0 and rules.guards == 0 and part == WHOLE
+        is_quiet = STEPPED == 0 and asked == 0 and state.counters[LIVE] == 0 and rules.guards == 0
+        is_quiet = is_quiet and not is_closing and t < whole
         if not is_quiet and not has_room(asked, rules, state, log):
             break
-        if part != CLOSING and clock.flags[t] & FIRST_LABEL:
+        if STEPPED == 0 and rules.orders == 0 and asked > 0 and not are_for_market(asked, requests, state):
+            break
+        if not is_closing and clock.flags[t] & FIRST_LABEL:
             start_session(session, clock, rules, state)
         if is_quiet:
-            stop = min(end, clock.session_starts[session + 1])
+            stop = min(whole, clock.session_starts[session + 1])
             if state.counters[REQUEST] < len(requests.label):
                 stop = min(stop, requests.label[state.counters[REQUEST]])
             if is_last != 0 and rules.end != 0 and stop == len(clock.flags) and t < stop - 1:
@@ -160,7 +180,7 @@ def advance(
                     end_session(session, state, log)
                 t = stop
                 continue
-        if part != CLOSING:
+        if not is_closing:
             if state.counters[LIVE] > 0:
                 match(t, clock, market, rules, state, log)
             mark_label(t, clock, market, rules, state)
@@ -168,8 +188,9 @@ def advance(
                 run_timers(t, clock, market, rules, state, log)
             if rules.guards != 0:
                 guard(t, clock, market, rules, state, log)
-            if part == OPENING:
+            if t == whole:
                 return end
+        is_closing = False
         decide(t, asked, clock, market, requests, rules, state, log, steps)
         if rules.orders != 0 and state.counters[LIVE] > 0:
             expire(t, clock, rules, state, log)

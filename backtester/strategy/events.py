@@ -16,6 +16,7 @@ from backtester.errors import StrategyError
 from backtester.kernels import codes, desk
 from backtester.kernels import state as layout
 from backtester.kernels.checks import equity_now
+from backtester.kernels.ledger import CLOSING, OPENING, WHOLE
 from backtester.kernels.state import Rules, State
 from backtester.strategy.series import Bar
 from backtester.strategy.session_data import SessionData
@@ -24,6 +25,8 @@ NAN = float("nan")
 NOTHING_KEPT: Any = np.zeros((1, 1)).data
 # At one label a strategy may ask this often per symbol, all symbols together.
 ASKS_PER_SYMBOL, LEAST_ROOM = 8, 64
+# The label of a request that is not made yet.
+NEVER = np.iinfo(np.int32).max
 
 
 class Fill(NamedTuple):
@@ -73,14 +76,8 @@ class Books(Protocol):
     rules: Rules
     state: State
 
-    def run(self, requests: Requests, first: int = 0, end: int | None = None) -> None:
-        """Whole labels."""
-
-    def open_label(self, t: int) -> None:
-        """Steps 1 to 4 of a label."""
-
-    def close_label(self, t: int, requests: Requests = ...) -> None:
-        """Steps 5 to 8 of a label."""
+    def move(self, requests: Requests, first: int, end: int, part: int = ...) -> None:
+        """Labels, or parts of them; of requests State.counters says how many are handled."""
 
     def latest_fills(self, count: int) -> tuple[Int64, Float64]:
         """The last `count` fills."""
@@ -89,8 +86,8 @@ class Books(Protocol):
 class Desk:
     """The account at the clock, and requests.
 
-    The ledger moves only when something can have happened: while an order is live, while a guard watches a position,
-    and when money is asked for. Everything else waits, and is done in one stretch.
+    The ledger moves only when somebody looks at what can have changed, and then in one stretch from where it stands
+    through all that was asked meanwhile. Strategies with `on_fill` look at every label that can bring a fill.
     """
 
     def __init__(self, books: Books, symbols: list[str], labels: Int64) -> None:
@@ -107,12 +104,12 @@ class Desk:
         self._account = books.state.account.data
         self._guards = books.rules.guards != 0
         self._reached = 0  # labels that are done
+        self._is_begun = False  # steps 1 to 4 of the next are done
         self._told = self._counters[layout.NEXT_FILL]  # fills the strategy knows of
         self._first_label = self._counters[layout.LABELS]
         self._may_ask = False
         self.label = 0
-        self.is_opened = False
-        self.is_busy = self._watches()
+        self.is_busy = True  # what the ledger knows of the account may have changed; a session's start changes it
 
     # What there is.
 
@@ -132,14 +129,15 @@ class Desk:
     @property
     def cash(self) -> float:
         """Cash after this label's fills."""
-        self.open()
+        self._settle()
         cash: float = self._account[layout.CASH]
         return cash
 
     @property
     def equity(self) -> float:
         """Cash and every position at its latest close."""
-        self.open()
+        if self.is_busy or self._counters[layout.HELD]:
+            self.open()
         return equity_now.plain(_plain(self._books.state))
 
     @property
@@ -174,34 +172,35 @@ class Desk:
     # What the replay does.
 
     def open(self) -> None:
-        """Steps 1 to 4 of this label, if they are not done yet."""
-        if not self.is_opened:
-            self._catch_up()
-            self._books.open_label(self.label)
-            self.is_opened = True
+        """Steps 1 to 4 of this label, and all before it, if they are not done yet."""
+        at = self.label
+        if self._reached == at and self._is_begun:
+            return
+        self._books.move(self._readable, self._reached, at + 1, OPENING + CLOSING if self._is_begun else OPENING)
+        self._reached, self._is_begun = at, True
+        # Can the next label bring a fill, or a guard that acts?
+        self.is_busy = bool(self._counters[layout.LIVE] or (self._guards and self._counters[layout.HELD]))
 
     def close(self) -> None:
-        """The label is decided: hand over what was asked."""
-        count = self.asked[0]
-        if count > self.base:
-            requests = self._requests(count)
-            if self.is_opened:
-                self._books.close_label(self.label, requests)
-            else:
-                self._books.run(requests, self._reached, self.label + 1)
-            self.base = count
-            if count + self._room >= len(self._asked.label):
-                self._lay_out(self._asked, count)
-        elif self.is_opened:
-            self._books.close_label(self.label)
-        self._reached = self.label + 1
-        self.is_opened = False
-        self.is_busy = self._watches()
+        """The label is decided: what was asked at it, if anything, stands for the ledger to do."""
+        low, count = self.base, self.asked[0]
+        if count == low:
+            return
+        if count > low + 1:
+            # By rank, highest first, then symbol, then as asked.
+            order = low + np.lexsort((self._asked.symbol[low:count], -self._asked.rank[low:count]))
+            for column in self._asked:
+                column[low:count] = column[order]
+        self.base, self.is_busy = count, True
+        if count + self._room >= len(self._asked.label):
+            self._lay_out(self._asked, count)
 
     def finish(self) -> None:
         """Every label that waits."""
-        self.label = len(self._labels)
-        self._catch_up()
+        labels = self.label = len(self._labels)
+        if self._reached < labels:
+            self._books.move(self._readable, self._reached, labels, CLOSING if self._is_begun else WHOLE)
+            self._reached, self._is_begun = labels, False
 
     def may_ask(self, allowed: bool) -> None:
         """Open or close the desk for requests."""
@@ -238,21 +237,13 @@ class Desk:
     @property
     def made(self) -> Requests:
         """Everything asked since the desk was set up, in the order it was handled."""
-        return self._frozen(0, self.base)
+        columns: list[Any] = [column[: self.base] for column in self._readable]
+        return Requests(*columns)
 
     def _settle(self) -> None:
-        """Where something can have filled since the ledger last moved: move it up to this label."""
+        """Where something can have changed since the ledger last moved: move it up to this label."""
         if self.is_busy:
             self.open()
-
-    def _watches(self) -> bool:
-        """True if the next label can bring a fill, or a guard that acts."""
-        return bool(self._counters[layout.LIVE] or (self._guards and self._counters[layout.HELD]))
-
-    def _catch_up(self) -> None:
-        if self._reached < self.label:
-            self._books.run(self._frozen(0, 0), self._reached, self.label)
-            self._reached = self.label
 
     def _code(self, symbol: str) -> int:
         code = self._codes.get(symbol)
@@ -267,19 +258,6 @@ class Desk:
             raise StrategyError(f"more than {self._room} requests at one label; ask once per symbol")
         return self._at._replace(label=self.label, symbol=self._code(symbol))
 
-    def _requests(self, count: int) -> Requests:
-        """The label's requests as the ledger takes them: by rank, highest first, then symbol, then as asked."""
-        low = self.base
-        if count > low + 1:
-            order = low + np.lexsort((self._asked.symbol[low:count], -self._asked.rank[low:count]))
-            for column in self._asked:
-                column[low:count] = column[order]
-        return self._frozen(low, count)
-
-    def _frozen(self, low: int, high: int) -> Requests:
-        columns: list[Any] = [column[low:high] for column in self._readable]
-        return Requests(*columns)
-
     def _lay_out(self, held: Requests, count: int) -> None:
         """Room for `count` requests held, as many again, and a label's; what is written reads through frozen views."""
         rows = 2 * (count + self._room) + 1
@@ -289,7 +267,9 @@ class Desk:
             wider[:count] = column[:count]
             columns.append(wider)
         self._asked = Requests(*columns)
-        self._readable = [frozen(column) for column in columns]
+        self._asked.label[count:] = NEVER
+        readable: list[Any] = [frozen(column) for column in columns]
+        self._readable = Requests(*readable)
         counts: Any = np.array([count, 0], dtype=np.int64).data
         self.asked = counts  # [0]: how many requests there are so far
         plain: list[Any] = [column.data for column in columns]

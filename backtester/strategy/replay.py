@@ -50,17 +50,16 @@ def _told(strategy: Any, rows: Rows, data: SessionData, desk: Desk, derived: Map
     for t, (now, bars) in enumerate(zip(rows.label_known_at.tolist(), bars_by_label(rows), strict=True)):
         clock.now = now
         desk.label = t
-        if tells_fills:
-            # Without on_fill the ledger waits until somebody looks.
-            if desk.is_busy:
-                desk.open()
+        # Without on_fill the ledger waits until somebody looks; who looks before the first bar sees what fills on it.
+        if tells_fills and (desk.is_busy or t == 0):
+            desk.open()
             _tell_fills(has["on_fill"], data, desk)
         for bar in bars:
             on_bar(bar, data, desk)
         if after and t in after:
             for tell in after[t]:
                 tell()
-        if desk.asked[0] > desk.base or desk.is_opened:
+        if desk.asked[0] > desk.base:
             desk.close()
     desk.may_ask(False)
     desk.finish()

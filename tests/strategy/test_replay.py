@@ -232,6 +232,33 @@ def test_what_is_asked_at_the_session_end_is_asked_with_the_last_bar():
     assert done.sessions[0, state.S_EQUITY] == 10_000.0
 
 
+def test_the_ledger_moves_when_somebody_looks_and_not_before():
+    class Moves(Asks):
+        def __init__(self, looks, told):
+            super().__init__("", None)
+            self.looks, self.calls = looks, []
+            if told:
+                self.on_fill = lambda fill, data, desk: None
+
+        def on_session_start(self, data, desk):
+            move = desk._books.move
+            desk._books.move = lambda *given: (self.calls.append(given[1:]), move(*given))
+
+        def on_bar(self, bar, data, desk):
+            if bar.symbol == "A" and desk.label in (1, 2):
+                desk.target("A", units=float(desk.label))
+            if desk.label in self.looks:
+                assert desk.position("A") == max(min(desk.label - 1, 2), 0)
+
+    unseen, late, told = Moves((), told=False), Moves((2, 5), told=False), Moves((), told=True)
+
+    assert replayed(unseen).final_equity == replayed(late).final_equity == replayed(told).final_equity
+    assert unseen.calls == [(0, 6, 0)]
+    # Its first look is at a label; what it asked there and later is done by the second.
+    assert late.calls == [(0, 3, 2), (2, 6, 3), (5, 6, 1)]
+    assert told.calls == [(0, 1, 2), (0, 3, 3), (2, 4, 3), (3, 6, 1)]
+
+
 def test_of_one_label_higher_ranks_are_asked_first():
     class Both:
         def on_bar(self, bar, data, desk):
