@@ -123,7 +123,7 @@ class Market(NamedTuple):
     close: Float64
     volume: Float64
     symbol: Int32  # code of the symbol, rising within a label
-    flags: UInt8  # [rows], or one value for all: GAP_BEFORE, GAP_AFTER, DEFECTIVE, NO_ENTRY
+    flags: UInt8  # [rows], or one value for all: GAP_BEFORE, GAP_AFTER, DEFECTIVE, NO_ENTRY, UNSELECTED
 
 
 class Requests(NamedTuple):

@@ -27,18 +27,21 @@ def command(config_path: Path, store: Path, sessions: int, every: int, full: boo
     \b
     backtester audit my.toml --sessions 5 --full
     """
+    from backtester.cli.talk import talk_aside
     from backtester.data.store import Store
     from backtester.kernels import jit
     from backtester.run import plan as plans
     from backtester.run.audit import run_audit
     from backtester.run.pool import COMPILE_ROWS
 
-    plan = plans.from_file(config_path, Store(store))
+    with talk_aside():
+        plan = plans.from_file(config_path, Store(store))
     rows = sum(plan.rows(session.date) for session in plan.sessions) / len(plan.sessions)
     # Each look at a session computes it three times over, from its bars on.
     if rows * sessions * (390 if full else 390 / every) * 3 >= COMPILE_ROWS:
         jit.compiled()
-    found = run_audit(plan, sessions=sessions, every=every, full=full)
+    with talk_aside():
+        found = run_audit(plan, sessions=sessions, every=every, full=full)
     shown = {**found._asdict(), "violations": found.violations, "digest": found.digest}
     click.echo(json.dumps(shown) if as_json else _text(found))
     if found.violations:

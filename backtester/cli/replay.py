@@ -37,6 +37,7 @@ def command(config_path: Path, session: str, store: Path, keys: str | None, widt
     \b
     backtester replay my.toml --session 2024-11-20
     """
+    from backtester.cli.talk import talk_aside
     from backtester.data.store import Store
     from backtester.run import plan as plans
     from backtester.run.player import Player
@@ -45,7 +46,8 @@ def command(config_path: Path, session: str, store: Path, keys: str | None, widt
         day = date.fromisoformat(session)
     except ValueError as error:
         raise UsageError(f"--session is {session!r}; {error}") from None
-    player = Player(plans.from_file(config_path, Store(store)), day)
+    with talk_aside():
+        player = Player(plans.from_file(config_path, Store(store)), day)
     if keys is not None:
         for key in keys:
             if not player.press(key):

@@ -69,11 +69,13 @@ def command(
     given = {"start": start, "end": end, "symbols": listed}
     overrides = {key: value for key, value in given.items() if value is not None}
 
+    from backtester.cli.talk import talk_aside
     from backtester.data.store import Store
     from backtester.errors import PartialError, VerificationError
     from backtester.run import plan as plans
 
-    plan = plans.from_file(config_path, Store(store), overrides=overrides)
+    with talk_aside():
+        plan = plans.from_file(config_path, Store(store), overrides=overrides)
     plan = dataclasses.replace(plan, is_replayed=mode == "replay")
     if dry_run:
         _print_estimate(plan, as_json=as_json)
@@ -81,15 +83,16 @@ def command(
 
     from backtester.run import pool
 
-    outcome = pool.run_plan(
-        plan,
-        out,
-        workers=workers,
-        resume=resume,
-        attest=_attest(attest) if attest else None,
-        tell=lambda text: click.echo(text, err=True),
-        progress=_Bar(verbose=verbose).show,
-    )
+    with talk_aside():
+        outcome = pool.run_plan(
+            plan,
+            out,
+            workers=workers,
+            resume=resume,
+            attest=_attest(attest) if attest else None,
+            tell=lambda text: click.echo(text, err=True),
+            progress=_Bar(verbose=verbose).show,
+        )
     seconds = time.perf_counter() - begun
     result = {
         "run_id": plan.run_id,
@@ -122,10 +125,12 @@ def command(
 
 def _ties(plan: Plan, orders: int) -> dict[str, Any]:
     """The P&L under other orders of the symbols."""
+    from backtester.cli.talk import talk_aside
     from backtester.run import pool, ties
 
     pool.choose_kernels(plan, plan.sessions, lambda text: click.echo(text, err=True))
-    spread = ties.spread_of(plan, orders=orders)
+    with talk_aside():
+        spread = ties.spread_of(plan, orders=orders)
     return {"orders": orders, "seed": ties.SEED, "pnl": spread.pnl.tolist(), "widest": spread.widest}
 
 

@@ -27,7 +27,7 @@ def rules_of(
     """The rule vector of a run.
 
     symbols  by code
-    quality  entries ask the row's NO_ENTRY flag
+    quality  entries ask whether the row is there, and its NO_ENTRY and UNSELECTED flags
     marks    record the equity of every label
     events   write orders and their events; a sweep needs neither
     """

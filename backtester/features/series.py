@@ -151,6 +151,16 @@ def as_of(wide: Series, base: Series, *, partial: bool) -> Int64:
     return np.where(found >= wide.offsets[base_symbol], found, -1)
 
 
+def latest_by(series: Series, instant: int, *, partial: bool) -> Int64:
+    """[symbols]: each symbol's latest row known by an instant, -1 where none is; partial bars as in as_of."""
+    found = np.full(len(series.symbols), -1, dtype=np.int64)
+    is_known = series.known_at <= instant if partial else (series.known_at <= instant) & ~series.is_partial
+    rows = np.flatnonzero(is_known)
+    # Rows are in time order within a symbol: of several the last stays.
+    found[np.repeat(np.arange(len(found)), np.diff(series.offsets))[rows]] = rows
+    return found
+
+
 def taken(values: Float64, rows: Int64, before: Float64, base: Series) -> Float64:
     """`values` at the rows `as_of` found; `before` [symbols] where it found none."""
     base_symbol = np.repeat(np.arange(len(base.symbols)), np.diff(base.offsets))

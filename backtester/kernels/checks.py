@@ -14,9 +14,11 @@ from backtester.kernels.codes import (
     EQUITY_FRAC,
     IS_HALTED,
     LIMIT,
+    NO_BAR,
     NO_CASH,
     NO_ENTRY,
     NO_REASON,
+    NOT_SELECTED,
     NOTIONAL,
     OVER_BUYING_POWER,
     OVER_GROSS,
@@ -30,6 +32,7 @@ from backtester.kernels.codes import (
     TOUCHED,
     TRAILING,
     UNIT,
+    UNSELECTED,
 )
 from backtester.kernels.flat import outlined, step
 from backtester.kernels.orders import find_row, is_closing_live, opening_units, refresh_mark
@@ -195,8 +198,13 @@ def limited(k: int, t: int, clock: Clock, market: Market, rules: Rules, state: S
         return RESTRICTED
     if rules.quality != 0:
         row = find_row(market, clock.starts[t], clock.ends[t], symbol)
-        if row < 0 or market.flags[row if len(market.flags) > 1 else 0] & NO_ENTRY:
+        if row < 0:
+            return NO_BAR
+        flags = market.flags[row if len(market.flags) > 1 else 0]
+        if flags & NO_ENTRY:
             return BAD_QUALITY
+        if flags & UNSELECTED:
+            return NOT_SELECTED
     if state.counters[HALTED] != 0:
         return IS_HALTED
     if state.counters[CUT] != 0:

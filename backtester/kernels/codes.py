@@ -47,15 +47,18 @@ SUBMITTED, ACCEPTED, TRIGGERED, PARTIALLY_FILLED, FILLED, CANCELLED, EXPIRED, RE
 
 # Why an order ended otherwise than by filling; -1 where it has none.
 REASONS = (
-    *("price", "quantity", "restricted", "quality", "halted", "flat_by", "max_open_positions", "max_per_trade"),
-    *("max_per_symbol", "max_gross", "max_buying_power", "cash", "replaced", "exit", "asked", "leg", "oco", "flat"),
-    *("missing", "stale", "volume", "ioc", "fok", "day", "gtd", "margin_call", "daily_loss", "end"),
+    *("price", "quantity", "restricted", "no_bar", "quality", "not_selected", "halted", "flat_by"),
+    *("max_open_positions", "max_per_trade", "max_per_symbol", "max_gross", "max_buying_power", "cash", "replaced"),
+    *("exit", "asked", "leg", "oco", "flat", "missing", "stale", "volume", "ioc", "fok", "day", "gtd"),
+    *("margin_call", "daily_loss", "end"),
 )
 (
     BAD_PRICE,
     BAD_QUANTITY,
     RESTRICTED,
+    NO_BAR,
     BAD_QUALITY,
+    NOT_SELECTED,
     IS_HALTED,
     PAST_FLAT_BY,
     OVER_POSITIONS,
@@ -80,7 +83,7 @@ REASONS = (
     BY_MARGIN_CALL,
     BY_DAILY_LOSS,
     BY_END,
-) = range(28)
+) = range(30)
 NO_REASON = -1
 
 # Which rule made a fill's reference price.
@@ -116,8 +119,9 @@ FILL_RULES = (
 
 # Bits of Clock.flags: the label is its session's first, its last, at or past the flat_by cut-off.
 FIRST_LABEL, LAST_LABEL, PAST_CUTOFF = 1, 2, 4
-# Bits of Market.flags: the expected bar before it, after it, is missing; it is not to be trusted; no entries on it.
-GAP_BEFORE, GAP_AFTER, DEFECTIVE, NO_ENTRY = 1, 2, 4, 8
+# Bits of Market.flags: the expected bar before it, after it, is missing; it is not to be trusted; its
+# quality, or that no scanner has selected its symbol, lets nothing be entered on it.
+GAP_BEFORE, GAP_AFTER, DEFECTIVE, NO_ENTRY, UNSELECTED = 1, 2, 4, 8, 16
 # Bits of Requests.fractions: which of stop_loss, take_profit, leg_trail and trail are fractions, not prices.
 STOP_LOSS_FRAC, TAKE_PROFIT_FRAC, LEG_TRAIL_FRAC, TRAIL_FRAC = 1, 2, 4, 8
 

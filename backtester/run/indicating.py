@@ -46,6 +46,20 @@ class Indicated:
         computed = Computed(self.values, self.before, None, {})
         return on_base(computed, plan.indicators, self.series, str(plan.config.interval))
 
+    def wider_by(self, plan: Plan, instant: int) -> dict[str, Float64]:
+        """The columns of intervals wider than the run's, one value a symbol, as known at an instant."""
+        from backtester.features.series import latest_by
+
+        found = {}
+        for use in plan.indicators:
+            if use.interval != str(plan.config.interval):
+                rows = latest_by(self.series[use.interval], instant, partial=use.partial)
+                for column in use.columns:
+                    values = self.before[column].copy()
+                    values[rows >= 0] = self.values[column][rows[rows >= 0]]
+                    found[column] = values
+        return found
+
 
 def begin(plan: Plan, done: Pass, session: Session) -> Indicated:
     """The series that indicators read; none where none are asked for."""

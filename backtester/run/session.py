@@ -144,9 +144,13 @@ def scan(
         from backtester.features.trailing_rows import by_symbol
 
         before |= by_symbol(prepared.loaded.past, _places(plan, rows.symbols.to_pylist()))
-    scanners = [scanning.Scanner(*each) for each in zip(plan.config.scanners, plan.scanners, strict=True)]
+    scanners = [scanning.fresh(*each) for each in zip(plan.config.scanners, plan.scanners, strict=True)]
+
+    def wider(instant: int) -> dict[str, Float64]:
+        return indicated.wider_by(plan, instant)
+
     with prepared.flow.step("5.4a") as step:
-        scanned = scanning.scanned(scanners, rows, columns, before, zone=ZoneInfo(plan.calendar.zone))
+        scanned = scanning.scanned(scanners, rows, columns, before, wider=wider, zone=ZoneInfo(plan.calendar.zone))
         step.rows = scanned[1].num_rows
         step.detail = f"{len(scanners)} scanners changed what is selected {step.rows} times"
     return scanned

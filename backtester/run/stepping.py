@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from backtester.arrays import Float64
+from backtester.arrays import Float64, Requests, frozen
 from backtester.data.columns import dictionary, empty, numbers, text
 from backtester.errors import BacktestError, StrategyError
+from backtester.execution.simulate import Ledger
 from backtester.features.rows import Rows
+from backtester.kernels.state import AVERAGE, CASH, POSITION, Steps
+from backtester.kernels.stepping import Desk, Row
 from backtester.run.commit import Carry
 from backtester.run.flow import Flow
 from backtester.run.plan import Plan
@@ -29,13 +33,17 @@ def step_through(
     """
     where = f"session {rows.session.date}"
     with flow.step("5.6") as told:
-        stepping = steps.stepping_of(strategy, sorted(indicators))
+        stepping = steps.stepping_of(strategy, sorted(indicators), is_replayed=plan.is_replayed)
         memory = _memory(carry, plan.symbols, stepping.memory)
         given = steps.steps_of(stepping, rows, indicators, memory)
         desk = steps.desk_of(len(plan.symbols))
-        ledger = ledger_of(plan, rows, carry, loop=stepping.loop, steps=given)
+        stepped: dict[str, Any] = {} if stepping.loop is None else {"loop": stepping.loop, "steps": given}
+        ledger = ledger_of(plan, rows, carry, **stepped)
         try:
-            ledger.run(desk)
+            if stepping.python is None:
+                ledger.run(desk)
+            else:
+                _row_by_row(ledger, stepping.python, given, desk)
         except BacktestError:
             raise
         except Exception as error:
@@ -48,6 +56,41 @@ def step_through(
         tables = written(plan, ledger, rows.session, told)
         told.detail = f"{strategy.use}: {told.detail}"
     return tables | {"strategy_memory": _memory_table(memory, plan.symbols)}
+
+
+def _row_by_row(ledger: Ledger, step: Callable[[Row, Desk], None], given: Steps, desk: Requests) -> None:
+    """What the compiled loop does with a step, in Python: the ledger may be machine code, the step is not."""
+    market, clock = ledger.market, ledger.clock
+    # Memoryviews, as plain kernels have them: their numbers are Python's.
+    values, memory, made = (each.data for each in (given.values, given.memory, given.made))
+    columns: list[Any] = [column.data for column in desk]
+    told: Any = Desk(made, Requests(*columns))  # type: ignore[arg-type]
+    bars = (market.symbol, market.open, market.high, market.low, market.close, market.volume)
+    symbols, *prices = (column.tolist() for column in bars)
+    bounds = zip(clock.starts.tolist(), clock.ends.tolist(), strict=True)
+    instants = zip(clock.timestamp.tolist(), clock.known_at.tolist(), strict=True)
+    for t, ((start, end), (timestamp, known_at)) in enumerate(zip(bounds, instants, strict=True)):
+        ledger.open_label(t)
+        made[0] = 0
+        for i in range(start, end):
+            book, cash = ledger.state.book[symbols[i]].tolist(), float(ledger.state.account[CASH])
+            bar = [column[i] for column in prices]
+            fields: list[Any] = [i, symbols[i], timestamp, known_at, *bar, book[POSITION], book[AVERAGE], cash]
+            step(Row._make([*fields, values, memory]), told)
+        ledger.close_label(t, _asked(desk, min(made[0], len(desk.label)), t))
+
+
+def _asked(desk: Requests, count: int, label: int) -> Requests:
+    """The first `count` requests of the desk as those of a label, by rank, highest first, then as made."""
+    queue: list[int] = []
+    for j in range(count):
+        place = j
+        # As the loop sorts them, which says what becomes of a rank that is NaN.
+        while place > 0 and desk.rank[queue[place - 1]] < desk.rank[j]:
+            place -= 1
+        queue.insert(place, j)
+    columns: list[Any] = [frozen(column[queue]) for column in desk._replace(label=np.full_like(desk.label, label))]
+    return Requests(*columns)
 
 
 def _memory(carry: Carry, symbols: Sequence[str], size: int) -> Float64:

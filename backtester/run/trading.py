@@ -99,7 +99,7 @@ def written(plan: Plan, ledger: Ledger, session: Session, step: Step) -> dict[st
 
 
 def flags_of(rows: Rows, config: Config) -> UInt8:
-    """What the ledger is told of each bar: gaps beside it, no volume, and that no entry may be decided on it."""
+    """What the ledger is told of each bar: gaps beside it, no volume, and why no entry may be decided on it."""
     flags = np.zeros(len(rows.label), dtype=np.uint8)
     flags[rows.missing_before > 0] |= codes.GAP_BEFORE
     flags[rows.missing_after > 0] |= codes.GAP_AFTER
@@ -108,7 +108,7 @@ def flags_of(rows: Rows, config: Config) -> UInt8:
     if config.quality.max_stale_bars is not None:
         flags[rows.missing_before > config.quality.max_stale_bars] |= codes.NO_ENTRY
     if rows.selected is not None:
-        flags[~rows.selected.on(rows.known_at, rows.codes)] |= codes.NO_ENTRY
+        flags[~rows.selected.on(rows.known_at, rows.codes)] |= codes.UNSELECTED
     return flags
 
 

@@ -5,8 +5,6 @@ A wish of a row is decided when the row's bar is known, and asked then: nothing 
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -87,8 +85,7 @@ def requests(loaded: Loaded, rows: Rows, indicators: Mapping[str, Float64]) -> R
     bars = bars_frame(rows)
     where = f"strategy {loaded.use}, session {rows.session.date}"
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # what it prints is talk; stdout is the run's answer
-            answer = loaded.strategy.signals(bars, indicators_frame(indicators, bars.height))
+        answer = loaded.strategy.signals(bars, indicators_frame(indicators, bars.height))
     except (Exception, SystemExit) as error:  # sys.exit() would end the run with the strategy's code, and no word
         raise StrategyError(f"{where}: {where_raised(error)}") from error
     return _Wishes(_frame(answer, bars, where), rows, where).requests()

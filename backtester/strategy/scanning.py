@@ -5,7 +5,9 @@ A scanner is given one row per symbol, made of the session's rows up to that ins
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+import dataclasses
+from collections.abc import Callable, Mapping
 from datetime import datetime, time, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -37,6 +39,17 @@ class Scanner(NamedTuple):
     loaded: Loaded
 
 
+def fresh(section: Section, loaded: Loaded) -> Scanner:
+    """A session's own scanner, as it was made: it can keep nothing of another session, which a resumed run lacks."""
+    try:
+        own = copy.deepcopy(loaded.strategy)
+    except Exception as error:
+        raise StrategyError(
+            f"scanner {loaded.use} cannot be copied, and each session has a copy: {type(error).__name__}: {error}"
+        ) from error
+    return Scanner(section, dataclasses.replace(loaded, strategy=own))
+
+
 class _Change(NamedTuple):
     """Symbols that a scan selected or dropped."""
 
@@ -53,12 +66,15 @@ def scanned(
     columns: Mapping[str, Float64],
     before: Mapping[str, Float64],
     *,
+    wider: Callable[[int], Mapping[str, Float64]],
     zone: ZoneInfo,
 ) -> tuple[Rows, pa.Table]:
     """The rows with what is selected by each of them, and SELECTIONS.
 
     columns  indicators and historical values by key, one a row
     before   by key, one per symbol, as known before its first bar; a key that is absent has no value then
+    wider    indicators of wider intervals by key, one per symbol, as known at an instant: a bar of theirs can end long
+             after the symbol's latest bar
     """
     bars = bars_frame(rows)
     held = [np.zeros(len(rows.symbols), dtype=np.bool_) for _ in scanners]
@@ -67,7 +83,7 @@ def scanned(
     )
     times, masks, changes = [], [], []
     for at, k in due:
-        now = now_frame(bars, rows, columns, before, at)
+        now = now_frame(bars, rows, columns, before, at, wider=wider(at))
         chosen, reasons = _asked(scanners[k].loaded, now, f"session {rows.session.date}, {np.datetime64(at, 'us')} UTC")
         after = held[k] | chosen if scanners[k].section.keep else chosen
         changed = np.flatnonzero(after != held[k])
@@ -109,7 +125,13 @@ def _on_the_clock(since_midnight: int, session: Session, zone: ZoneInfo) -> int:
 
 
 def now_frame(
-    bars: pl.DataFrame, rows: Rows, columns: Mapping[str, Float64], before: Mapping[str, Float64], at: int
+    bars: pl.DataFrame,
+    rows: Rows,
+    columns: Mapping[str, Float64],
+    before: Mapping[str, Float64],
+    at: int,
+    *,
+    wider: Mapping[str, Float64],
 ) -> pl.DataFrame:
     """What is known at an instant, a row per symbol: its latest bar as `signals` is given it, and values by key."""
     count = int(np.searchsorted(rows.known_at, at, side="right"))
@@ -132,8 +154,8 @@ def now_frame(
     own = known.select(pl.exclude(*OF_SESSION).gather(pl.lit(places)))
     values = {}
     for key in {**columns, **before}:
-        value = before.get(key, np.full(symbols, np.nan)).astype(np.float64)
-        if key in columns:
+        value = wider.get(key, before.get(key, np.full(symbols, np.nan))).astype(np.float64)
+        if key in columns and key not in wider:
             value[latest >= 0] = columns[key][latest[latest >= 0]]
         values[key] = value
     return of_session.hstack(own).hstack(indicators_frame(values, symbols))

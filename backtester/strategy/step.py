@@ -12,7 +12,7 @@ import inspect
 import keyword
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,12 +24,12 @@ from backtester.features.rows import Rows
 from backtester.kernels import jit
 from backtester.kernels.flat import Flat
 from backtester.kernels.state import Steps
+from backtester.kernels.stepping import Desk, Row, with_step
 from backtester.kernels.stepping import cancel as cancel
 from backtester.kernels.stepping import enter as enter
 from backtester.kernels.stepping import leave as leave
 from backtester.kernels.stepping import place as place
 from backtester.kernels.stepping import target as target
-from backtester.kernels.stepping import with_step
 from backtester.strategy.loading import Loaded, where_raised
 
 MINUTE_US = 60_000_000.0
@@ -70,9 +70,10 @@ def between(row, desk):
 
 
 class Stepping(NamedTuple):
-    """A strategy's step in the ledger's loop."""
+    """A strategy's step in the ledger's loop; in a replay the step as Python, for a loop that calls it row by row."""
 
-    loop: Flat[..., int]
+    loop: Flat[..., int] | None
+    python: Callable[[Row, Desk], None] | None
     keys: list[str]  # the indicators of a row, in the order of its columns
     numbers: dict[str, float]  # the parameters
     memory: int  # numbers a symbol keeps
@@ -81,7 +82,7 @@ class Stepping(NamedTuple):
 _made: dict[str, Flat[..., int]] = {}
 
 
-def stepping_of(loaded: Loaded, keys: Sequence[str]) -> Stepping:
+def stepping_of(loaded: Loaded, keys: Sequence[str], *, is_replayed: bool = False) -> Stepping:
     """The loop of a strategy whose rows have these indicators; StrategyError if its step cannot stand in it."""
     step, numbers = _step_of(loaded), _numbers_of(loaded.strategy)
     for key in keys:
@@ -96,15 +97,19 @@ def stepping_of(loaded: Loaded, keys: Sequence[str]) -> Stepping:
         parameter_values=", ".join(f"v[i, {first + k}]" for k in range(len(numbers) or 1)),
         values=", ".join([*(f"row.{name}" for name in GIVEN), *(f"v[i, {k}]" for k in range(first))]),
     )
+    memory = int(getattr(loaded.strategy, "memory", 0))
+    if is_replayed:
+        return Stepping(None, _between(text, "backtester_step", _python(step)), list(keys), numbers, memory)
     name = hashlib.sha256(f"{text}\0{loaded.digest}\0{step.__qualname__}\0{jit.is_compiled()}".encode()).hexdigest()[
         :24
     ]
     if name not in _made:
         try:
-            _made[name] = with_step(_between(text, f"backtester_step_{name}", step))
+            module = f"backtester_step_{name}"
+            _made[name] = with_step(_between(text, module, _kernel(step, module), is_kept=jit.is_compiled()))
         except Exception as error:
             raise StrategyError(f"strategy {loaded.use}: {error}") from error
-    return Stepping(_made[name], list(keys), numbers, int(getattr(loaded.strategy, "memory", 0)))
+    return Stepping(_made[name], None, list(keys), numbers, memory)
 
 
 def steps_of(stepping: Stepping, rows: Rows, indicators: Mapping[str, Float64], memory: Float64) -> Steps:
@@ -153,10 +158,10 @@ def _fields(names: Sequence[str] | Mapping[str, float]) -> str:
     return "\n".join(f"    {name}: float" for name in names)
 
 
-def _between(text: str, name: str, step: types.FunctionType) -> types.FunctionType:
-    """The function of SOURCE, in a module that Numba can name and, when it compiles, find as a file."""
+def _between(text: str, name: str, step: Callable[..., Any], *, is_kept: bool = False) -> types.FunctionType:
+    """The function of SOURCE around a step, in a module that Numba can name and, if it is kept, find as a file."""
     path = f"<{name}>"
-    if jit.is_compiled():
+    if is_kept:
         file = jit.cache_folder() / f"{name}.py"
         if not file.is_file():
             write_whole(file, text.encode(), sync=False)
@@ -164,9 +169,23 @@ def _between(text: str, name: str, step: types.FunctionType) -> types.FunctionTy
     module = types.ModuleType(name)
     sys.modules[name] = module
     exec(compile(text, path, "exec"), vars(module))  # noqa: S102  # our own text; every name in it is an identifier
-    module.step = _kernel(step, name)  # type: ignore[attr-defined]  # what the text calls
+    module.step = step  # type: ignore[attr-defined]  # what the text calls
     between: types.FunctionType = module.between
     return between
+
+
+def _python(step: types.FunctionType) -> types.FunctionType:
+    """The user's function as it stands in its file, for debuggers too, but that kernels it calls are Python as well."""
+    known = dict(step.__globals__)
+    made = types.FunctionType(step.__code__, known, step.__name__, step.__defaults__)
+    made.__module__, made.__qualname__ = step.__module__, step.__qualname__
+    for name in step.__code__.co_names:
+        value = known.get(name)
+        if isinstance(value, types.FunctionType):
+            known[name] = made if value is step else _python(value)
+        elif isinstance(value, jit.Kernel):
+            known[name] = value.plain
+    return made
 
 
 def _kernel(python: types.FunctionType, folder: str) -> jit.Kernel[..., Any]:

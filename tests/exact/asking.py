@@ -180,8 +180,12 @@ def refusal(book, order):
     rules, symbol = book.rules, order.symbol
     if symbol in rules.restricted:
         return "restricted"
-    if rules.quality and (symbol in book.now.barred or symbol not in book.now.bars):
+    if rules.quality and symbol not in book.now.bars:
+        return "no_bar"
+    if symbol in book.now.barred:
         return "quality"
+    if symbol in book.now.unselected:
+        return "not_selected"
     if book.halted:
         return "halted"
     if book.past_cutoff:

@@ -31,7 +31,8 @@ class Label(NamedTuple):
     is_first: bool
     is_last: bool
     bars: dict
-    barred: frozenset = frozenset()  # symbols that may not enter
+    barred: frozenset = frozenset()  # symbols below the quality asked for
+    unselected: frozenset = frozenset()  # symbols that no scanner has selected
 
 
 @dataclass

@@ -82,7 +82,8 @@ def generated(seed):
     execution, limits = _execution(rng), _limits(rng, symbols)
     no_entry = {key for key in bars if rng.random() < 0.2} if rng.random() < 0.15 else set()
     requests = _requests(rng, days, count, symbols, bars, execution)
-    return Case(days, bars, requests, execution, limits, symbols, no_entry)
+    unselected = {key for key in bars if rng.random() < 0.2} if rng.random() < 0.15 else set()
+    return Case(days, bars, requests, execution, limits, symbols, no_entry, unselected)
 
 
 def _days(rng):

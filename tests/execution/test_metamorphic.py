@@ -67,6 +67,7 @@ def renamed(case, numbers):
         limits=limits,
         symbols=max(case.symbols, *(number + 1 for number in numbers)),
         no_entry={(label, numbers[symbol]) for label, symbol in case.no_entry},
+        unselected={(label, numbers[symbol]) for label, symbol in case.unselected},
     )
 
 

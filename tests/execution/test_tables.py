@@ -48,7 +48,7 @@ def overnight(tables):
 def by_session(case):
     """(outcome, tables of each session) of a case whose state goes through tables every night."""
     execution, limits = two_engines.settings(case)
-    rules = rules_of(execution, limits, symbols=case.names, quality=bool(case.no_entry))
+    rules = rules_of(execution, limits, symbols=case.names, quality=case.asks_entry)
     outcome, told, carry = two_engines.Outcome([], [], [], []), [], {}
     total = sum(len(day.labels) for day in case.days)
     for clock, market, first in two_engines._parts(case, limits, range(1, len(case.days)), ()):

@@ -48,8 +48,14 @@ class Case:
     execution: dict
     limits: dict = field(default_factory=dict)
     symbols: int = 1
-    no_entry: set = field(default_factory=set)
+    no_entry: set = field(default_factory=set)  # (label, symbol) below the quality asked for
+    unselected: set = field(default_factory=set)  # and not selected by a scanner
     step: int = MINUTE
+
+    @property
+    def asks_entry(self):
+        """True where entries ask the bar they are decided on."""
+        return bool(self.no_entry or self.unselected)
 
     @property
     def names(self):
@@ -85,7 +91,7 @@ def real(case, *, session_cuts=(), label_cuts=()):
     label_cuts    numbers of labels before which it stops, and goes on with the rest of the same clock; not both
     """
     execution, limits = settings(case)
-    rules = rules_of(execution, limits, symbols=case.names, quality=bool(case.no_entry))
+    rules = rules_of(execution, limits, symbols=case.names, quality=case.asks_entry)
     account = state.new_state(case.symbols, execution.capital)
     outcome, total = Outcome([], [], [], []), sum(len(day.labels) for day in case.days)
     for clock, market, first in _parts(case, limits, session_cuts, label_cuts):
@@ -127,7 +133,8 @@ def _market(case, days, first, before, limits):
     numbers = range(first, first + sum(len(day.labels) for day in days))
     keys = [(number, symbol) for number in numbers for symbol in range(case.symbols) if (number, symbol) in case.bars]
     columns = np.array([case.bars[key] for key in keys], dtype=np.float64).reshape(len(keys), 5).T
-    flags = np.array([codes.NO_ENTRY if key in case.no_entry else 0 for key in keys], dtype=np.uint8)
+    barred = {codes.NO_ENTRY: case.no_entry, codes.UNSELECTED: case.unselected}
+    flags = np.array([sum(bit for bit, held in barred.items() if key in held) for key in keys], dtype=np.uint8)
     bars = Bars(*(np.ascontiguousarray(column) for column in columns))
     market = clocks.market_of(bars, np.array([symbol for _, symbol in keys], dtype=np.int32), flags)
     sessions, number = [], first
@@ -230,7 +237,7 @@ def exact_rules(case):
     restricted = frozenset(case.names.index(name) for name in limited.pop("restricted"))
     whole = {name: _number(value) for name, value in (values | limited).items()}
     return types.Rules(
-        **whole, commission=commission, restricted=restricted, quality=bool(case.no_entry), flat_by_us=limits.flat_by_us
+        **whole, commission=commission, restricted=restricted, quality=case.asks_entry, flat_by_us=limits.flat_by_us
     )
 
 
@@ -251,7 +258,10 @@ def exact_labels(case):
                 if (number, symbol) in case.bars
             }
             over = at + case.step
-            barred = frozenset(symbol for at_label, symbol in case.no_entry if at_label == number)
+            barred, unselected = (
+                frozenset(symbol for at_label, symbol in held if at_label == number)
+                for held in (case.no_entry, case.unselected)
+            )
             labels.append(
                 types.Label(
                     at,
@@ -264,6 +274,7 @@ def exact_labels(case):
                     k == len(day.labels) - 1,
                     bars,
                     barred,
+                    unselected,
                 )
             )
     return labels

@@ -19,7 +19,6 @@ from backtester.interval import Interval
 from backtester.results.verify import verify
 from backtester.run import plan as plans
 from backtester.run import pool
-from backtester.run.indicating import begin
 from backtester.run.loading import Loader
 from backtester.run.session import columns_of, prepare, scan
 
@@ -78,6 +77,51 @@ class Named:
 
     def select(self, now):
         return now["symbol"].cast(pl.String) == self.symbol
+
+
+class Kept:
+    """Counts how often it was asked, in itself; selects at its second time."""
+
+    def __init__(self):
+        self.asked = 0
+        self.seen = []
+
+    def select(self, now):
+        self.asked += 1
+        self.seen.append(now["now"][0])
+        told = f"{self.asked} {len(self.seen)}"
+        return now.select("symbol", selected=pl.lit(self.asked == 2), asked=pl.lit(told)).drop("symbol")
+
+
+class Held:
+    """Cannot be copied."""
+
+    def __init__(self):
+        import threading
+
+        self.lock = threading.Lock()
+
+    def select(self, now):
+        return now["close"] > 0
+
+
+class Wide:
+    """Tells what it sees of a wider interval."""
+
+    def indicators(self):
+        latest = {"name": "sma", "period": 1}
+        return [{**latest, "interval": "5m", "key": "wide"}, {**latest, "key": "own"}]
+
+    def select(self, now):
+        return now.select(selected=pl.col("symbol").cast(pl.String) == "SIM002", wide="wide", own="own")
+
+
+class Elsewhere:
+    """Enters one symbol at the bars of another, whether it has a bar then or not."""
+
+    def on_bar(self, bar, data, desk):
+        if bar.symbol == "SIM001":
+            desk.place("SIM002", 1, units=1.0)
 
 
 class Broken:
@@ -162,9 +206,8 @@ def session_of(plan, place=0, change=None):
     if change is not None:
         loaded = dataclasses.replace(loaded, bars=change(loaded.bars))
     prepared = prepare(plan, loaded)
-    indicated = begin(plan, prepared.done, plan.sessions[place])
     rows = rows_of(prepared.done, plan.sessions[place], plan.derived, plan.config.interval)
-    return scan(plan, prepared, indicated, rows, columns_of(plan, prepared, indicated, rows))
+    return scan(plan, prepared, prepared.indicated, rows, columns_of(plan, prepared, prepared.indicated, rows))
 
 
 def test_selections_are_what_the_bars_known_by_then_say(root, tmp_path):
@@ -246,6 +289,90 @@ def test_bars_after_a_scan_change_nothing_it_selects(root):
         _, changed = session_of(plan, change=poisoned)
         kept = [row for row in whole.to_pylist() if row["known_at"] <= at]
         assert [row for row in changed.to_pylist() if row["known_at"] <= at] == kept
+
+
+def of_symbol(bars, symbol, is_kept):
+    """The bars without those of one symbol that `is_kept` (of instants) does not keep."""
+    frame = pl.DataFrame(bars)
+    own = frame["symbol"].cast(pl.String) == symbol
+    keep = ~own | frame.select(is_kept.alias("keep"))["keep"]
+    return bars.filter(keep.to_arrow()).combine_chunks()
+
+
+def test_a_wider_intervals_value_is_known_when_its_bar_is_over_whenever_the_symbol_last_traded(root):
+    """SIM002 trades in the first two minutes of each quarter of an hour and then not."""
+    at = ["open+3m", "open+5m", "open+14m", "open+16m", "open+19m", "open+20m"]
+    plan = planned(root, {"use": "own:Wide", "at": at, "keep": False})
+    sparse = pl.col("timestamp").dt.minute() % 15 < 2
+    _, changes = session_of(plan, change=lambda bars: of_symbol(bars, "SIM002", sparse))
+    bars = pl.read_parquet(root / "store/bars/exchange=XNYS/interval=1m/**/*.parquet").filter(
+        pl.col("symbol").cast(pl.String) == "SIM002", sparse
+    )
+    close = {row["timestamp"]: row["close"] for row in bars.to_dicts()}
+    at_open = instant("2024-11-27T14:30")
+    minutes = {k: close[at_open + dt.timedelta(minutes=k)] for k in (0, 1, 15)}
+    minutes[16] = close[at_open + dt.timedelta(minutes=16)]
+
+    # The bar of 09:30 to 09:35 has its close at 09:32 and is known at 09:35, when nothing trades.
+    expected = {3: (None, 1), 5: (1, 1), 14: (1, 1), 16: (1, 15), 19: (1, 16), 20: (16, 16)}
+    expected = {k: tuple(minutes.get(minute) for minute in pair) for k, pair in expected.items()}
+    seen = seen_by(plan, lambda bars: of_symbol(bars, "SIM002", sparse))
+    assert {k: seen[at_open + dt.timedelta(minutes=k)] for k in expected} == expected
+    assert [row["action"] for row in changes.to_pylist()] == ["selected"]
+
+
+def seen_by(plan, change):
+    """By instant, what the first scanner was shown of SIM002: the columns wide and own."""
+    told = {}
+    scanner = plan.scanners[0]
+
+    class Telling(type(scanner.strategy)):
+        def select(self, now):
+            row = now.filter(pl.col("symbol").cast(pl.String) == "SIM002").to_dicts()[0]
+            told[row["now"]] = (row["wide"], row["own"])
+            return super().select(now)
+
+    session_of(dataclasses.replace(plan, scanners=[dataclasses.replace(scanner, strategy=Telling())]), change=change)
+    return told
+
+
+def test_each_session_has_a_scanner_of_its_own_however_the_run_is_cut(root, tmp_path):
+    section = {"use": "own:Kept", "at": ["open", "open+1m", "open+2m"], "keep": False}
+    plan = planned(root, section)
+    whole = ran(plan, tmp_path / "whole")
+    rows = table(whole, "selections")
+    kept = tree(whole)
+
+    assert {(row["session"], row["action"], row["reason"]) for row in rows} == {
+        (session, action, f"asked {asked}")
+        for session in ("2024-11-27", "2024-11-29", "2024-12-02")
+        for action, asked in (("selected", "2 2"), ("dropped", "3 3"))
+    }
+    assert plan.scanners[0].strategy.asked == 0
+    whole.manifest_path.unlink()
+    whole.record_path("2024-11-29").unlink()
+    assert tree(ran(planned(root, section), tmp_path / "whole", resume=True)) == kept
+
+
+def test_a_scanner_that_cannot_be_copied_is_refused(root):
+    with pytest.raises(StrategyError, match=r"scanner own:Held cannot be copied, and each session has a copy: TypeErr"):
+        session_of(planned(root, {"use": "own:Held"}))
+
+
+def test_an_entry_says_whether_its_symbol_was_not_selected_or_had_no_bar(root, tmp_path):
+    """The simulated SIM002 has gaps; it is selected from half past on."""
+    section = {"use": "own:Named", "params": {"symbol": "SIM002"}, "at": ["open+30m"]}
+    run = ran(planned(root, section, use="own:Elsewhere", symbols=["SIM001", "SIM002"]), tmp_path)
+    frame = pl.read_parquet(root / "store/bars/exchange=XNYS/interval=1m/**/*.parquet")
+    held = set(frame.filter(pl.col("symbol").cast(pl.String) == "SIM002")["timestamp"].to_list())
+    reasons = {row["order_id"]: row["reason"] for row in table(run, "order_events") if row["event"] == "rejected"}
+    orders = [row for row in table(run, "orders") if row["role"] == "order"]
+
+    for order in orders:
+        is_early = order["submitted_at"].strftime("%H:%M") < "15:00"
+        missing = order["timestamp"] not in held
+        assert reasons.get(order["order_id"]) == ("no_bar" if missing else "not_selected" if is_early else None)
+    assert set(reasons.values()) == {"no_bar", "not_selected"}
 
 
 def test_two_scanners_add_up_and_of_a_half_day_the_close_is_its_own(root, tmp_path):

@@ -196,13 +196,6 @@ def test_code_that_fails_is_told_with_its_session_and_line(signals, words):
     assert words in str(caught.value)
 
 
-def test_what_a_strategy_prints_is_no_part_of_the_answer_on_stdout(capsys):
-    asked_by(lambda bars, _: print("seen", bars.height) or bars.select(enter=pl.col("close") > 11.0))  # noqa: T201
-
-    told_by = capsys.readouterr()
-    assert (told_by.out, told_by.err) == ("", "seen 6\n")
-
-
 def test_bars_may_be_given_back_with_wishes_beside_them_lazily():
     found = asked_by(lambda bars, _: bars.lazy().with_columns(enter=pl.col("close") > 11.0))
 

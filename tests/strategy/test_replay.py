@@ -76,7 +76,7 @@ class Scripted:
 def by_events(case, looks):
     """The outcome of a case whose requests come from an event strategy, session by session."""
     execution, limits = two_engines.settings(case)
-    rules = rules_of(execution, limits, symbols=case.names, quality=bool(case.no_entry))
+    rules = rules_of(execution, limits, symbols=case.names, quality=case.asks_entry)
     account, outcome = state.new_state(case.symbols, execution.capital), two_engines.Outcome([], [], [], [])
     total, cuts, told = sum(len(day.labels) for day in case.days), range(1, len(case.days)), []
     for day, (clock, market, first) in zip(case.days, two_engines._parts(case, limits, cuts, ()), strict=True):
