@@ -13,27 +13,6 @@ from backtester.run import plan as plans
 from backtester.run import pool
 
 EVENTS = '''
-from dataclasses import dataclass
-
-@dataclass
-class Reversion:
-    """VwapReversion, told bar by bar."""
-
-    below_bps: float = 30.0
-    minimum_bars: int = 30
-    stop_bps: float = 50.0
-
-    def on_bar(self, bar, data, desk):
-        own = data.get_symbol_data(bar.symbol)
-        vwap, bars = own.vwap, own.count()
-        if vwap is None:
-            return
-        if bar.close >= vwap:
-            desk.exit_(bar.symbol)
-        if bar.close < vwap * (1.0 - self.below_bps / 10_000.0) and bars >= self.minimum_bars:
-            desk.enter(bar.symbol, 1, stop_loss_frac=self.stop_bps / 10_000.0)
-
-
 class Rising:
     """Buys what closes above its average of five, by the run's indicator, and remembers overnight."""
 
@@ -89,7 +68,7 @@ LEDGER = ("signals", "orders", "order_events", "fills", "trades", "positions", "
 def test_an_event_strategy_and_the_same_in_columns_give_the_same_bytes(root, name):
     params = {"below_bps": 20.0, "minimum_bars": 10}
     fast = ran(root, "backtester.strategy.samples:VwapReversion", out=f"fast-{name}", params=params, **SETTINGS[name])
-    slow = ran(root, "events:Reversion", out=f"slow-{name}", params=params, **SETTINGS[name])
+    slow = ran(root, "tests.run.twins:VwapReversion", out=f"slow-{name}", params=params, **SETTINGS[name])
 
     assert tables(fast, *LEDGER) == tables(slow, *LEDGER)
     assert len(tables(fast, "fills")) == 2
