@@ -75,7 +75,7 @@ def command(
     from backtester.run import plan as plans
 
     with talk_aside():
-        plan = plans.from_file(config_path, Store(store), overrides=overrides)
+        plan = plans.from_file(config_path, Store(store), overrides=overrides, tell=_say)
     plan = dataclasses.replace(plan, is_replayed=mode == "replay")
     if dry_run:
         _print_estimate(plan, as_json=as_json)
@@ -90,7 +90,7 @@ def command(
             workers=workers,
             resume=resume,
             attest=_attest(attest) if attest else None,
-            tell=lambda text: click.echo(text, err=True),
+            tell=_say,
             progress=_Bar(verbose=verbose).show,
         )
     seconds = time.perf_counter() - begun
@@ -123,12 +123,16 @@ def command(
         raise PartialError(f"{outcome.failed} symbol-sessions failed; their reasons are in the run's view `failures`")
 
 
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
 def _ties(plan: Plan, orders: int) -> dict[str, Any]:
     """The P&L under other orders of the symbols."""
     from backtester.cli.talk import talk_aside
     from backtester.run import pool, ties
 
-    pool.choose_kernels(plan, plan.sessions, lambda text: click.echo(text, err=True))
+    pool.choose_kernels(plan, plan.sessions, _say)
     with talk_aside():
         spread = ties.spread_of(plan, orders=orders)
     return {"orders": orders, "seed": ties.SEED, "pnl": spread.pnl.tolist(), "widest": spread.widest}

@@ -19,7 +19,7 @@ from backtester.kernels.jit import Kernel
 from backtester.kernels.ledger import CLOSING, OPENING, PLAIN, WHOLE, advance, asked_at, free_lots, needed
 from backtester.kernels.state import Log, Rules, State, Steps
 
-NO_STEPS = Steps(np.empty((0, 0)), np.empty((0, 0)), np.zeros(2, dtype=np.int64))
+NO_STEPS = Steps(np.empty((0, 0)), np.empty((0, 0)), np.zeros(3, dtype=np.int64))
 
 
 class Written(NamedTuple):

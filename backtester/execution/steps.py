@@ -39,7 +39,7 @@ def simulate_step(
     steps = Steps(
         values=np.empty((rows, 0)) if values is None else values,
         memory=np.zeros((symbols, 0)) if memory is None else memory,
-        made=np.zeros(2, dtype=np.int64),
+        made=np.zeros(3, dtype=np.int64),
     )
     if len(steps.values) != rows or len(steps.memory) != symbols:
         raise UsageError(f"step: {len(steps.values)} rows of values for {rows} bars; give one each")
@@ -50,4 +50,6 @@ def simulate_step(
     ledger.run(desk)
     if steps.made[1]:
         raise UsageError(f"step: {steps.made[1]} requests at one label, room for {room * symbols}; raise `room`")
+    if steps.made[2]:
+        raise UsageError(f"step: a leg of the entry of row {steps.made[2] - 1} is not above 0; leave it out for none")
     return ledger.done()

@@ -328,7 +328,7 @@ class Steps(NamedTuple):
 
     values: Float64  # [rows, columns]: indicators
     memory: Float64  # [symbols, size]: the step's own
-    made: Int64  # [2]: requests of this label, the most any label asked for beyond the room
+    made: Int64  # [3]: as Desk.made of kernels.stepping
 
 
 def new_state(symbols: int, capital: float, *, room: int = 64, lots: int = 64) -> State:

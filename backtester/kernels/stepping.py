@@ -48,7 +48,7 @@ class Row(NamedTuple):
 class Desk(NamedTuple):
     """Where a step's requests of one label are written; columns as in Requests."""
 
-    made: Int64  # [2]: requests of this label, the most any label asked for beyond the room
+    made: Int64  # [3]: requests of this label, the most any asked for beyond the room, 1 + a row with a leg <= 0
     requests: Requests
 
 
@@ -83,6 +83,8 @@ def enter(
         asked.limit[q], asked.stop[q] = limit, stop
         asked.stop_loss[q], asked.take_profit[q], asked.leg_trail[q] = stop_loss, take_profit, trail
         asked.fractions[q], asked.exit_after_bars[q] = fractions, exit_after_bars
+    if desk.made[2] == 0 and (stop_loss <= 0.0 or take_profit <= 0.0 or trail <= 0.0):
+        desk.made[2] = row.row + 1
 
 
 @kernel

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -32,6 +31,7 @@ from backtester.features import catalog, trailing_catalog
 from backtester.features.trailing_catalog import DAY
 from backtester.interval import Interval
 from backtester.kernels.state import Rules
+from backtester.run.listed import first_sessions, narrowed, nothing_stored, source_of
 from backtester.run.uses import foreign_digests, historical_uses, problems_of, session_uses, with_declared
 from backtester.schema import STREAMS
 from backtester.strategy import loading as strategies
@@ -141,10 +141,17 @@ class Plan:
         return sorted({self.source, self.config.interval, *self.config.derived, *read})
 
 
-def from_file(path: Path, store: Store, *, overrides: dict[str, Any] | None = None) -> Plan:
+def from_file(
+    path: Path,
+    store: Store,
+    *,
+    overrides: dict[str, Any] | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Plan:
     """Settle the run that a config file describes; a strategy's module is looked for beside the file first.
 
-    overrides  values of [run] given on the command line
+    overrides  values of [run] given on the command line; symbols given there narrow what the config says of others
+    tell       is told what they leave out
     """
     strategies.forget()
     config = settings.load(
@@ -155,6 +162,8 @@ def from_file(path: Path, store: Store, *, overrides: dict[str, Any] | None = No
         scanner_problems=functools.partial(strategies.problems_of, folder=path.parent, role="scanner"),
         indicator_problems=functools.partial(problems_of, folder=path.parent),
     )
+    if overrides and "symbols" in overrides:
+        config = narrowed(config, store, tell)
     return from_config(config, store, folder=path.parent)
 
 
@@ -173,12 +182,12 @@ def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
     run = config.run
     known = calendar.load(run.exchange)
     sessions = _sessions(known, config)
-    source = _source(store, run.exchange, config.interval)
+    source = source_of(store, run.exchange, config.interval)
     wanted = None if run.symbols == "*" else set(run.symbols)
-    listed = _first_sessions(store, run.exchange, source, run.end, wanted)
+    listed = first_sessions(store, run.exchange, source, run.end, wanted)
     unknown = sorted((wanted or set()) - set(listed))
     if not listed:
-        raise InputError(_nothing_stored(store, config, source, unknown))
+        raise InputError(nothing_stored(store, config, source, unknown))
     indicators = session_uses(config, folder=folder)
     read = {Interval.parse(use.interval) for use in indicators}
     derived = sorted({config.interval, *config.derived, *read} - {source})
@@ -264,47 +273,6 @@ def _sessions(known: Calendar, config: Config) -> list[Session]:
             f"run.start to run.end: {run.exchange} has no session from {run.start} to {run.end}; widen it"
         )
     return sessions
-
-
-def _source(store: Store, exchange: str, wanted: Interval) -> Interval:
-    stored = store.intervals(exchange) if store.exists() else []
-    if wanted in stored:
-        return wanted
-    for interval in stored:
-        if interval.divides(wanted):
-            return interval
-    held = ", ".join(map(str, stored)) or "nothing"
-    raise InputError(
-        f"{store.root}: no {wanted} bars of {exchange} and none they could be built from (it holds {held}); "
-        f"import them, or name another --store"
-    )
-
-
-def _first_sessions(
-    store: Store, exchange: str, source: Interval, end: date, wanted: set[str] | None
-) -> dict[str, date]:
-    found: dict[str, date] = {}
-    for session in store.sessions(exchange, source):
-        if session > end or (wanted is not None and len(found) == len(wanted)):
-            break
-        entry = store.entry(exchange, source, session)
-        held = entry.layout.symbols if entry is not None else []
-        for symbol in held:
-            if symbol not in found and (wanted is None or symbol in wanted):
-                found[symbol] = session
-    return found
-
-
-def _nothing_stored(store: Store, config: Config, source: Interval, unknown: list[str]) -> str:
-    run = config.run
-    held = sorted(_first_sessions(store, run.exchange, source, date.max, None))
-    near = {name: difflib.get_close_matches(name, held, n=1) for name in unknown}
-    guesses = [f"{name}: did you mean {close[0]}?" for name, close in near.items() if close]
-    what = ", ".join(unknown) or "any symbol"
-    return (
-        f"{store.root}: no {source} bars of {what} on {run.exchange} up to {run.end}; "
-        f"{' '.join(guesses) or 'import them'} (stored: {', '.join(held[:20]) or 'nothing'})"
-    )
 
 
 def _historical(

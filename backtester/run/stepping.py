@@ -53,6 +53,13 @@ def step_through(
                 f"strategy {strategy.use}, {where}: {given.made[1]} requests at one label; expected at most "
                 f"{len(desk.label)}, {steps.ASKS_PER_SYMBOL} a symbol"
             )
+        if given.made[2]:
+            row = int(given.made[2]) - 1
+            at, symbol = np.datetime64(int(rows.timestamps[row]), "us"), rows.symbols[int(rows.codes[row])]
+            raise StrategyError(
+                f"strategy {strategy.use}, {where}: {at} {symbol}: stop_loss, take_profit or trail of an entry is not "
+                "above 0, on either side; leave it out for none"
+            )
         tables = written(plan, ledger, rows.session, told)
         told.detail = f"{strategy.use}: {told.detail}"
     return tables | {"strategy_memory": _memory_table(memory, plan.symbols)}

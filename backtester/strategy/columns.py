@@ -223,6 +223,8 @@ class _Wishes:
         legs, fractions = {}, np.zeros(len(entry), dtype=np.uint8)
         for name, bit in LEGS.items():
             price, share = self._price(name, entry), self._price(f"{name}_frac", entry)
+            for column, values in ((name, price), (f"{name}_frac", share)):
+                self._refuse(entry[values <= 0.0], f"{column} is not above 0, on either side; give null for none")
             both = ~np.isnan(price) & ~np.isnan(share)
             self._refuse(entry[both], f"both {name} and {name}_frac have a value")
             fractions[~np.isnan(share)] |= bit

@@ -25,6 +25,7 @@ NAN = float("nan")
 NOTHING_KEPT: Any = np.zeros((1, 1)).data
 # At one label a strategy may ask this often per symbol, all symbols together.
 ASKS_PER_SYMBOL, LEAST_ROOM = 8, 64
+LEGS = frozenset(("stop_loss", "take_profit", "trail", "stop_loss_frac", "take_profit_frac", "trail_frac"))
 # The label of a request that is not made yet.
 NEVER = np.iinfo(np.int32).max
 
@@ -151,6 +152,9 @@ class Desk:
 
     def enter(self, symbol: str, side: int, **how: Any) -> None:
         """Enter on `side`, +1 or -1; `how` as in kernels.desk.enter."""
+        for name in LEGS.intersection(how):
+            if how[name] <= 0.0:
+                raise StrategyError(f"{symbol}: {name} is {how[name]}; expected above 0, on either side")
         desk.enter.plain(self._desk(symbol), side, **how)
 
     def exit_(self, symbol: str, rank: float = 0.0) -> None:

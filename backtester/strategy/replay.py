@@ -31,16 +31,15 @@ def replay_session(
     """
     try:
         _told(strategy, rows, data, desk, derived)
-    except StrategyError:
-        raise
     except Exception as error:
         at = f"{np.datetime64(data.clock, 'us')} UTC"
-        raise StrategyError(f"strategy {use}, session {rows.session.date}, {at}: {where_raised(error)}") from error
+        told = str(error) if isinstance(error, StrategyError) else where_raised(error)
+        raise StrategyError(f"strategy {use}, session {rows.session.date}, {at}: {told}") from error
 
 
 def _told(strategy: Any, rows: Rows, data: SessionData, desk: Desk, derived: Mapping[str, Columns]) -> None:
     has = callbacks_of(strategy, CALLBACKS)
-    on_bar, clock = has["on_bar"], data.hand
+    on_bar, clock, absent = has["on_bar"], data.hand, data.absent
     tells_fills = has["on_fill"] is not None
     after = _after_bars(has, rows, data, desk, derived)
     if has["on_session_start"] is not None:
@@ -54,7 +53,11 @@ def _told(strategy: Any, rows: Rows, data: SessionData, desk: Desk, derived: Map
         if tells_fills and (desk.is_busy or t == 0):
             desk.open()
             _tell_fills(has["on_fill"], data, desk)
+        # A symbol is told until it is removed, and from the label after its adding: whichever comes first of a label.
+        late = set(absent) if absent else None
         for bar in bars:
+            if (late and bar.symbol in late) or (absent and bar.symbol in absent):
+                continue
             on_bar(bar, data, desk)
         if after and t in after:
             for tell in after[t]:
@@ -90,6 +93,11 @@ def _after_bars(
     told: dict[int, list[Told]] = {}
     names = rows.symbols.to_pylist()
     if has["on_derived_bar"] is not None:
+
+        def tell_derived(bar: Bar, interval: str) -> None:
+            if bar.symbol not in data.absent:
+                has["on_derived_bar"](bar, interval, data, desk)
+
         for interval, columns in derived.items():
             labels = np.searchsorted(rows.label_known_at, columns.known_at)
             # Bars that are known only after the session's last label come too late to be told.
@@ -97,7 +105,7 @@ def _after_bars(
             for k in order[labels[order] < len(rows.label_known_at)].tolist():
                 values = [column.item(k) for column in (columns.timestamp, *columns.bars, columns.known_at)]
                 bar = Bar._make([names[columns.codes[k]], *values])
-                told.setdefault(labels.item(k), []).append(partial(has["on_derived_bar"], bar, interval, data, desk))
+                told.setdefault(labels.item(k), []).append(partial(tell_derived, bar, interval))
     if has["on_quality"] is not None:
         due = np.flatnonzero(rows.grid.grid.expected >= 0)
         gaps = GapColumns.of(rows)

@@ -131,12 +131,19 @@ class Momentum:
 
 @dataclass(frozen=True)
 class CrossSectionalRank:
-    """Every so many minutes: long the symbols that rose most since the open, short those that fell most."""
+    """Every so many minutes: long the symbols that rose most since the open, short those that fell most.
+
+    Where there are fewer than two times `top` symbols, each side has half of them; of an odd number one is left out.
+    """
 
     top: int = 10
     every: int = 30  # minutes
     gross: float = 1.0  # of equity, both sides together
     reverse: bool = False  # buy what fell, sell what rose
+
+    def __post_init__(self) -> None:
+        if self.top < 1 or self.every < 1:
+            raise ValueError(f"top is {self.top} and every {self.every}; expected at least 1 of each")
 
     def signals(self, bars: pl.DataFrame, indicators: pl.DataFrame) -> pl.DataFrame:  # noqa: ARG002
         """Targets at the chosen times only; a symbol without a bar then keeps the target it had."""
@@ -147,7 +154,8 @@ class CrossSectionalRank:
         # Equal moves rank in symbol order, which is the order of the rows.
         from_top = (-pl.col("move")).rank("ordinal").over("timestamp")
         from_bottom = pl.col("move").rank("ordinal").over("timestamp")
-        weight = self.gross / (2 * self.top) * (-1.0 if self.reverse else 1.0)
-        is_top, is_bottom = from_top <= self.top, from_bottom <= self.top
-        side = is_top.cast(pl.Float64) - is_bottom.cast(pl.Float64)
+        # Never both of a symbol, which would come to 0: the sides share the symbols that have a bar.
+        each = pl.min_horizontal(pl.lit(self.top), pl.len().over("timestamp") // 2)
+        side = (from_top <= each).cast(pl.Float64) - (from_bottom <= each).cast(pl.Float64)
+        weight = pl.when(each > 0).then(self.gross / (2 * each)).otherwise(0.0) * (-1.0 if self.reverse else 1.0)
         return rows.select(target_weight=pl.when(is_time).then(side * weight), rank=pl.col("move").abs())

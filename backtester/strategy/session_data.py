@@ -55,6 +55,8 @@ class SessionData:
         self._seen: dict[str, SymbolData | None] = dict.fromkeys(names)
         if symbols is not None:
             self._seen = {self._known(name): None for name in symbols}
+        # Those that take no part now; the runner, which looks at every bar, keeps the set itself.
+        self.absent = set(names) - set(self._seen)
 
     @property
     def clock(self) -> int:
@@ -124,6 +126,7 @@ class SessionData:
         name = self._known(symbol)
         was_in = name in self._seen
         own = self._seen[name] = self._seen.get(name) or SymbolData(self._view, name, self._codes[name])
+        self.absent.discard(name)
         if not was_in and not from_open:
             own.see_from(self._clock.now)
         return own
@@ -136,6 +139,7 @@ class SessionData:
         if name not in self._seen:
             return False
         gone = self._seen.pop(name)
+        self.absent.add(name)
         if gone is not None:
             gone.leave()
         return True

@@ -124,7 +124,7 @@ def steps_of(stepping: Stepping, rows: Rows, indicators: Mapping[str, Float64], 
         *(np.full(len(known_at), number) for number in stepping.numbers.values() or [0.0]),
     ]
     values = np.ascontiguousarray(np.array(columns, dtype=np.float64).T)
-    return Steps(values=values, memory=memory, made=np.zeros(2, dtype=np.int64))
+    return Steps(values=values, memory=memory, made=np.zeros(3, dtype=np.int64))
 
 
 def desk_of(symbols: int) -> Requests:

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from backtester.cli import cli
 from backtester.data.store import Store
+from backtester.errors import StrategyError
 from backtester.run import plan as plans
 from backtester.run import pool
 
@@ -83,6 +84,15 @@ def test_a_columns_strategy_replayed_gives_the_same_bytes(root, name):
     assert fast.name == slow.name
     assert tables(fast) == tables(slow)
     assert len(tables(fast, "fills")) == 2
+
+
+@pytest.mark.parametrize("leg", ["stop_loss", "take_profit_frac", "trail"])
+def test_a_leg_on_the_wrong_side_of_nothing_is_refused_with_its_session_bar_and_name(root, leg):
+    (root / "wrong.py").write_text(
+        f"class Wrong:\n    def on_bar(self, bar, data, desk):\n        desk.enter(bar.symbol, 1, {leg}=-0.01)\n"
+    )
+    with pytest.raises(StrategyError, match=rf"session 2024-11-20, 2024-11-20T14:31:00.* SIM00.: {leg} is -0\.01"):
+        ran(root, "wrong:Wrong", out="wrong")
 
 
 def test_an_event_strategy_that_remembers_is_run_again_from_the_first_session(root):

@@ -206,3 +206,14 @@ def test_frames_of_other_libraries_are_taken_by_their_arrow_stream():
     found = asked_by(lambda bars, _: bars.select(enter=pl.col("close") > 11.0).to_arrow())
 
     assert told(found) == [(2, "A", "enter"), (2, "B", "enter")]
+
+
+@pytest.mark.parametrize("leg", ["stop_loss", "stop_loss_frac", "take_profit_frac", "trail", "trail_frac"])
+@pytest.mark.parametrize("value", [0.0, -0.01])
+def test_a_leg_that_is_not_above_0_is_refused_with_its_bar_and_column(leg, value):
+    """Of an entry: where a row enters nothing a leg means nothing, whatever it is."""
+    legs = [None, value, 0.01, value, None, None]
+    with pytest.raises(StrategyError, match=rf"session 2025-06-16: 2025-06-15T15:08:00.* B: {leg} is not above 0"):
+        asked(enter=[1, 0, 0, -1, 0, 0], **{leg: legs})
+
+    assert len(asked(enter=[1, 0, 1, 0, 0, 0], **{leg: legs}).label) == 2

@@ -1,6 +1,7 @@
 """The samples in columns, by hand."""
 
 import numpy as np
+import pytest
 
 from backtester.kernels import codes
 from backtester.strategy import columns, samples
@@ -75,6 +76,17 @@ def test_ranks_give_weights_at_their_times_and_ties_go_by_symbol():
         (1, "A", "target", 0.5), (1, "B", "target", -0.5), (1, "C", "target", 0.0), (1, "D", "target", 0.0),
         (3, "D", "target", 0.5), (3, "A", "target", -0.5), (3, "B", "target", 0.0), (3, "C", "target", 0.0),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("symbols", "weights"), [("A", [0.0]), ("AB", [0.5, -0.5]), ("ABC", [0.5, 0.0, -0.5]),
+                                                 ("ABCD", [0.25, 0.25, -0.25, -0.25])])  # fmt: skip
+def test_two_sides_of_few_symbols_share_them(symbols, weights):
+    """`top` of 10 asked of fewer than 20 symbols: no symbol is on both sides, and the gross is what it was."""
+    closes = {symbol: [10.0, 20.0 - k, 10.0] for k, symbol in enumerate(symbols)}
+
+    found = asked(samples.CrossSectionalRank(top=10, every=2), closes)
+
+    assert sorted((symbol, amount) for _, symbol, _, amount in found) == list(zip(symbols, weights, strict=True))
 
 
 def test_the_session_s_end_is_no_time_to_begin():

@@ -212,6 +212,10 @@ def test_a_step_remembers_overnight_however_its_run_is_cut(tmp_path, store):
     [
         ("row.nothing", "has no attribute 'nothing'"),
         ("1.0 / (row.volume - row.volume)", "ZeroDivisionError"),
+        (
+            "enter(row, desk, 1, take_profit=-0.01, fractions=2)",
+            r"2024-11-27T1.* SIM00.: stop_loss, take_profit or trail",
+        ),
         ("for _ in range(100): leave(row, desk)", "requests at one label; expected at most 24, 8 a symbol"),
     ],
 )
