@@ -33,10 +33,33 @@ def _floats_of(array: pa.Array) -> Float64:
     if not array.null_count:
         values: Float64 = view_of(array)
         return values
-    validity, data = array.buffers()
-    rows = slice(array.offset, array.offset + len(array))
-    bits = np.unpackbits(np.frombuffer(validity, dtype=np.uint8), bitorder="little")[rows]
-    return np.where(bits == 1, np.frombuffer(data, dtype=np.float64)[rows], np.nan)
+    filled: Float64 = values_of(array)
+    return filled
+
+
+def values_of(array: pa.Array) -> npt.NDArray[Any]:
+    """Numbers, instants and dates as they are, as float64 with NaN where one is null; booleans, false where null."""
+    if pa.types.is_boolean(array.type):
+        held = _unpacked(array.buffers()[1], array)
+        return held & _is_valid(array) if array.null_count else held
+    if pa.types.is_temporal(array.type):
+        array = array.view(pa.int64() if array.type.bit_width == 64 else pa.int32())
+    if not array.null_count:
+        return view_of(array)
+    _, data = array.buffers()
+    kind = array.type.to_pandas_dtype()
+    rows = np.frombuffer(data, dtype=kind)[array.offset : array.offset + len(array)]
+    return np.where(_is_valid(array), rows, np.nan)
+
+
+def _is_valid(array: pa.Array) -> Bool:
+    return _unpacked(array.buffers()[0], array)
+
+
+def _unpacked(bits: pa.Buffer, array: pa.Array) -> Bool:
+    """The bits of an array's rows."""
+    every = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), bitorder="little")
+    return every[array.offset : array.offset + len(array)].view(np.bool_)
 
 
 def timestamps_of(table: pa.Table) -> Int64:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from backtester.arrays import Int32, Int64
-from backtester.data.columns import dates, dictionary, instants, numbers, text
+from backtester.data.columns import dates, dictionary, empty, instants, numbers, text
 from backtester.features.trailing import Historical
 from backtester.features.trailing_catalog import ENTRIES, columns_of
 from backtester.schema import HISTORICAL_INDICATORS, HISTORICAL_PROFILES
@@ -26,13 +26,13 @@ def historical_table(found: Historical, symbols: Sequence[str], columns: Int64) 
     ]
     outputs.sort(key=lambda output: output[0])
     if not outputs:
-        return HISTORICAL_INDICATORS.empty_table()
+        return empty(HISTORICAL_INDICATORS)
     rows = [row for _, row, _ in outputs]
     count = len(symbols)
     values = np.concatenate([each[columns] for _, _, each in outputs])
     first = [(row.sessions[0].date - EPOCH).days if row.sessions else 0 for row in rows]
     last = [(row.sessions[-1].date - EPOCH).days if row.sessions else 0 for row in rows]
-    empty = np.repeat([not row.sessions for row in rows], count)
+    unused = np.repeat([not row.sessions for row in rows], count)
 
     def repeated(values: list[int]) -> Int32:
         return np.repeat(np.array(values, dtype=np.int32), count)
@@ -46,8 +46,8 @@ def historical_table(found: Historical, symbols: Sequence[str], columns: Int64) 
         numbers(repeated([row.use.window for row in rows])),
         numbers(np.concatenate([row.used[columns] for row in rows])),
         _words([str(row.use.source) for row in rows], count),
-        dates(repeated(first), null=empty),
-        dates(repeated(last), null=empty),
+        dates(repeated(first), null=unused),
+        dates(repeated(last), null=unused),
         numbers(repeated([len(row.sessions) for row in rows])),
         numbers(np.concatenate([row.sessions_used[columns] for row in rows])),
         numbers(np.concatenate([row.sessions_with_gaps[columns] for row in rows])),
@@ -72,7 +72,7 @@ def profile_table(found: Historical, symbols: Sequence[str], columns: Int64) -> 
             numbers(profile.used[:, columns].ravel()),
         ]
         tables.append(pa.Table.from_arrays(arrays, schema=HISTORICAL_PROFILES))
-    return pa.concat_tables(tables).combine_chunks() if tables else HISTORICAL_PROFILES.empty_table()
+    return pa.concat_tables(tables).combine_chunks() if tables else empty(HISTORICAL_PROFILES)
 
 
 def _words(values: list[str], count: int) -> pa.DictionaryArray:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backtester.arrays import Float64
+from backtester.data.columns import dates, empty
 from backtester.data.run_dir import RunDir
 from backtester.errors import StoreError
 from backtester.results.facts import COLUMNS
@@ -49,8 +49,9 @@ class Collected:
         tables = {name: pa.concat_tables([part[name] for part in ordered]) for name in COLUMNS if ordered}
         if ordered:
             days = [(session, part["session_equity"].num_rows) for session, part in sorted(self._parts.items())]
-            dates = [date.fromisoformat(session) for session, rows in days for _ in range(rows)]
-            tables["session_equity"] = tables["session_equity"].append_column("session", pa.array(dates, pa.date32()))
+            each = np.array([session for session, _ in days], dtype="datetime64[D]").astype(np.int32)
+            of_row = dates(np.repeat(each, [rows for _, rows in days]))
+            tables["session_equity"] = tables["session_equity"].append_column("session", of_row)
         return tables
 
     def benchmark_returns(self) -> Float64 | None:
@@ -65,15 +66,15 @@ class Collected:
 
 def _columns(table: pa.Table | None, name: str) -> pa.Table:
     wanted = [column for column in COLUMNS[name] if column != "session"]
-    table = SESSION_TABLES[name].empty_table() if table is None else table
+    table = empty(SESSION_TABLES[name]) if table is None else table
     return table.select(wanted)
 
 
 def _close(summary: pa.Table | None, symbol: str) -> float:
     if summary is None:
         return np.nan
-    found = np.flatnonzero(summary["symbol"].cast(pa.string()).to_numpy() == symbol)
-    close = summary["close"][int(found[0])].as_py() if found.size else None
+    symbols = summary["symbol"].to_pylist()
+    close = summary["close"][symbols.index(symbol)].as_py() if symbol in symbols else None
     return np.nan if close is None else float(close)
 
 

@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from backtester.arrays import Bool, Float64, Int64
+from backtester.data.columns import values_of, view_of
 from backtester.errors import ConfigError, UsageError
 from backtester.results.returns import Drawdown, UndefinedError, deepest, returns_of
 from backtester.results.trade_stats import Fills, Stay, Trades, touched
@@ -88,19 +90,24 @@ class Facts:
 
     def floats(self, table: str, column: str) -> Float64:
         """A column as float64, null as NaN."""
-        values: Float64 = self.tables[table][column].cast(pa.float64()).to_numpy()
-        return values
+        return self._values(table, column).astype(np.float64)
 
     def flags(self, table: str, column: str) -> Bool:
         """A column as bool, null as false."""
-        values: Bool = self.tables[table][column].fill_null(False).to_numpy()
-        return values
+        return self._values(table, column).astype(np.bool_)
 
     def instants(self, table: str, column: str) -> Int64:
         """A column of instants or dates as microseconds, null as the far future."""
-        values = self.tables[table][column].cast(pa.timestamp("us")).cast(pa.int64()).fill_null(FAR_FUTURE)
-        found: Int64 = values.to_numpy()
-        return found
+        values = self._values(table, column)
+        scale = DAY_US if pa.types.is_date32(self.tables[table].schema.field(column).type) else 1
+        if values.dtype.kind != "f":
+            return values.astype(np.int64) * scale
+        unknown = np.isnan(values)
+        return np.where(unknown, FAR_FUTURE, np.where(unknown, 0.0, values).astype(np.int64) * scale)
+
+    def _values(self, table: str, column: str) -> npt.NDArray[Any]:
+        chunks = [values_of(chunk) for chunk in self.tables[table][column].chunks]
+        return np.concatenate(chunks) if chunks else np.empty(0)
 
     @cached_property
     def session_equity(self) -> Float64:
@@ -142,11 +149,12 @@ class Facts:
     @cached_property
     def closed(self) -> Trades:
         """Trades that ended, in the order they ended, then by id."""
-        kept = self.tables["trades"].filter(pa.array(~self._open))
-        order = kept.sort_by([("exited_at", "ascending"), ("trade_id", "ascending")])
-        columns = (order[name].cast(pa.float64()).to_numpy() for name in ("pnl", "return_frac", "bars_held"))
+        ended = np.flatnonzero(~self._open)
+        ids = self._values("trades", "trade_id")[ended]
+        order = np.lexsort((ids, self.instants("trades", "exited_at")[ended]))
+        columns = (self.floats("trades", name)[ended][order] for name in ("pnl", "return_frac", "bars_held"))
         found = Trades(*columns)
-        _refuse_unknown(found.pnl, order["trade_id"])
+        _refuse_unknown(found.pnl, ids[order])
         return found
 
     @property
@@ -172,7 +180,7 @@ class Facts:
     def trade_pnl(self) -> Float64:
         """The P&L of every trade, open ones at mark."""
         pnl = self.floats("trades", "pnl")
-        _refuse_unknown(pnl, self.tables["trades"]["trade_id"])
+        _refuse_unknown(pnl, self._values("trades", "trade_id"))
         return pnl
 
     def flagged(self, *flags: str) -> Bool:
@@ -191,14 +199,14 @@ class Facts:
     def _stays(self) -> tuple[Stay, Stay]:
         names = [self.tables[table]["symbol"].cast(pa.string()) for table in ("trades", "fills")]
         both = pa.chunked_array([*names[0].chunks, *names[1].chunks], pa.string()).combine_chunks()
-        codes: Int64 = both.dictionary_encode().indices.to_numpy().astype(np.int64)
+        codes: Int64 = view_of(both.dictionary_encode().indices).astype(np.int64)
         cut = self.tables["trades"].num_rows
         until = np.where(self._open, FAR_FUTURE, self.instants("trades", "exited_at"))
         at = self.instants("fills", "filled_at")
         return Stay(codes[:cut], self.instants("trades", "entered_at"), until), Stay(codes[cut:], at, at)
 
 
-def _refuse_unknown(pnl: Float64, trade_ids: pa.ChunkedArray) -> None:
+def _refuse_unknown(pnl: Float64, trade_ids: Int64) -> None:
     """UndefinedError, naming the first trade, unless every trade's P&L is a number."""
     unknown = np.flatnonzero(~np.isfinite(pnl))
     if unknown.size:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from backtester.data.columns import values_of, view_of
 from backtester.data.run_dir import RunDir
 
 Value = float | datetime | None
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def metrics_of(run_dir: RunDir) -> dict[str, Value]:
@@ -22,8 +24,16 @@ def metrics_of(run_dir: RunDir) -> dict[str, Value]:
     if manifest is None or "metrics" not in manifest["run_tables"]:
         return {}
     with pq.ParquetFile(run_dir.inside(run_dir.run_table_path("metrics")), page_checksum_verification=True) as file:
-        rows = file.read(columns=["id", "variant", "value", "moment"]).to_pylist()
-    return {row["id"]: row["value"] if row["moment"] is None else row["moment"] for row in rows if not row["variant"]}
+        rows = file.read(columns=["id", "variant", "value", "moment"])
+    # Not as datetimes: making them imports pandas where it is installed.
+    moments = [None if us is None else EPOCH + timedelta(microseconds=us) for us in _microseconds(rows["moment"])]
+    columns = (rows["id"].to_pylist(), rows["variant"].to_pylist(), rows["value"].to_pylist(), moments)
+    found = zip(*columns, strict=True)
+    return {name: value if moment is None else moment for name, variant, value, moment in found if not variant}
+
+
+def _microseconds(column: pa.ChunkedArray) -> list[int | None]:
+    return [us for chunk in column.chunks for us in chunk.view(pa.int64()).to_pylist()]
 
 
 def refusals(run_dir: RunDir) -> dict[str, int]:
@@ -32,9 +42,12 @@ def refusals(run_dir: RunDir) -> dict[str, int]:
     for _, path in run_dir.files("order_events"):
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             rows = file.read(columns=["event", "reason"])
-        refused = rows.filter(pc.equal(rows["event"].cast(pa.string()), "rejected"))
-        for found in pc.value_counts(refused["reason"].cast(pa.string())).to_pylist():
-            counts[found["values"]] += found["counts"]
+        for events, reasons in zip(rows["event"].chunks, rows["reason"].chunks, strict=True):
+            words = events.dictionary.to_pylist()
+            if "rejected" in words:
+                refused = values_of(reasons.indices)[view_of(events.indices) == words.index("rejected")]
+                for code, count in zip(*np.unique(refused.astype(np.int64), return_counts=True), strict=True):
+                    counts[reasons.dictionary[code].as_py()] += int(count)
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 

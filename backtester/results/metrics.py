@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from backtester.arrays import Float64
+from backtester.data.columns import instants, numbers, text
 from backtester.errors import UsageError
 from backtester.results.facts import Facts, Metric, Moment, Terms
 from backtester.results.formulas import DEFAULTS
@@ -39,13 +41,19 @@ def compute(
     facts = Facts(terms, tables, benchmark)
     wanted = set(chosen)
     rows = [_row(metric, facts) for name, metric in REGISTRY.items() if name in wanted]
-    return pa.Table.from_pylist(rows, schema=METRICS)
+    columns = {name: [row[name] for row in rows] for name in METRICS.names}
+    texts = {name: text(columns[name]) for name in ("id", "metric", "variant", "unit", "formula", "note")}
+    values = np.array(columns["value"], dtype=np.float64)
+    no_moment = np.array([moment is None for moment in columns["moment"]], dtype=np.bool_)
+    moments = np.array([moment or 0 for moment in columns["moment"]], dtype=np.int64)
+    arrays = texts | {"value": numbers(values, null=np.isnan(values)), "moment": instants(moments, null=no_moment)}
+    return pa.Table.from_arrays([arrays[name] for name in METRICS.names], schema=METRICS)
 
 
-def _row(metric: Metric, facts: Facts) -> dict[str, object]:
+def _row(metric: Metric, facts: Facts) -> dict[str, Any]:
     """A metric's row: a value, or an instant, or a note that says why there is neither."""
     name, _, variant = metric.id.partition("@")
-    row: dict[str, object] = {"id": metric.id, "metric": name, "variant": variant}
+    row: dict[str, Any] = {"id": metric.id, "metric": name, "variant": variant}
     row |= {"unit": metric.unit, "formula": metric.formula, "value": None, "moment": None, "note": None}
     try:
         # Numbers no account holds may overflow on the way; whatever comes of it is looked at below.

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from backtester.arrays import Bool, Float64, Int64
 from backtester.config.execution import Execution, Limits
-from backtester.data.columns import view_of
+from backtester.data.columns import empty, values_of
 from backtester.schema import LEDGER_TABLES
 
 ENDINGS = ("filled", "cancelled", "expired", "rejected", "replaced")
@@ -25,7 +25,7 @@ AT_OPEN = ("market_open", "market_on_open", "limit_at_open", "stop_at_open", "to
 AT_CLOSE = ("market_close", "market_on_close", "same_close", "stop_at_close", "end_close", "flat_by")
 AT_MARK = ("flat_by", "end_close", "end_open")
 
-EMPTY = {name: schema.empty_table() for name, schema in LEDGER_TABLES.items()}
+EMPTY = {name: empty(schema) for name, schema in LEDGER_TABLES.items()}
 
 Array = npt.NDArray[Any]
 Hold = Callable[[str, Array], None]
@@ -94,7 +94,8 @@ class _Columns:
 
     def __getitem__(self, name: str) -> Array:
         if name not in self._taken:
-            self._taken[name] = _array(self._table.column(name))
+            column = self._table.column(name)
+            self._taken[name] = values_of(column.chunk(0) if column.num_chunks == 1 else column.combine_chunks())
         return self._taken[name]
 
     def codes(self, name: str) -> tuple[Array, list[Any]]:
@@ -110,8 +111,8 @@ class _Columns:
         if column.num_chunks != 1:
             column = pa.chunked_array([column.unify_dictionaries().combine_chunks()])
         chunk = column.chunk(0)
-        indices = chunk.indices.fill_null(-1) if chunk.null_count else chunk.indices
-        return view_of(indices), chunk.dictionary.to_pylist()
+        codes = values_of(chunk.indices)  # NaN for null
+        return np.nan_to_num(codes, nan=-1.0).astype(np.int64), chunk.dictionary.to_pylist()
 
     def among(self, name: str, words: Collection[str]) -> Bool:
         """Per row: is its word one of these?"""
@@ -119,16 +120,6 @@ class _Columns:
         wanted = np.array([*(word in words for word in known), False], dtype=np.bool_)  # the last for null
         found: Bool = wanted[codes]
         return found
-
-
-def _array(column: pa.ChunkedArray) -> Array:
-    chunk = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    if pa.types.is_timestamp(chunk.type):
-        chunk = chunk.view(pa.int64())
-    if chunk.null_count or pa.types.is_boolean(chunk.type):
-        found: Array = chunk.to_numpy(zero_copy_only=False)
-        return found
-    return view_of(chunk)
 
 
 def _off(found: Array, expected: Array, allowed: Array) -> Bool:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from backtester.arrays import Float64
 from backtester.data.calendar import NO_BREAK, Calendar, Session
-from backtester.data.columns import dictionary, instants, numbers, text
+from backtester.data.columns import dictionary, empty, instants, numbers, text
 from backtester.errors import StoreError
 from backtester.features.catalog import Use
 from backtester.features.intraday import Pass, run_pass
@@ -148,7 +148,7 @@ def indicators_table(plan: Plan, held: Indicated, more: dict[str, Float64]) -> p
             ),
         ]
         tables.append(pa.Table.from_arrays(arrays, schema=schema))
-    return pa.concat_tables(tables) if tables else schema.empty_table()
+    return pa.concat_tables(tables) if tables else empty(schema)
 
 
 def bars_a_year(calendar: Calendar, day: date, interval: Interval) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from backtester.data.columns import empty, floats_of
+from backtester.data.columns import empty, floats_of, values_of
 from backtester.schema import SESSION_TABLES
 
 
@@ -19,6 +19,26 @@ def test_nulls_are_nan_and_slices_keep_their_place():
     np.testing.assert_array_equal(floats_of(pa.chunked_array([], pa.float64())), [])
     np.testing.assert_array_equal(floats_of(pa.chunked_array([pa.array([None] * 20, pa.float64()).slice(9)])),
                                   [np.nan] * 11)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "expected"),
+    [
+        ([1, None, 3], pa.int8(), [1.0, np.nan, 3.0]),
+        ([1, 2, 3], pa.int32(), [1, 2, 3]),
+        ([True, None, False], pa.bool_(), [True, False, False]),
+        ([True, False, True] * 7, pa.bool_(), [True, False, True] * 7),
+        ([5, None], pa.timestamp("us", "UTC"), [5.0, np.nan]),
+        ([5, 6], pa.date32(), [5, 6]),
+        ([None, None], pa.float64(), [np.nan, np.nan]),
+        ([], pa.int64(), []),
+    ],
+)
+def test_values_are_what_the_column_holds(values, kind, expected):
+    array = pa.array(values, kind)
+
+    np.testing.assert_array_equal(values_of(array), expected)
+    np.testing.assert_array_equal(values_of(array[1:]), expected[1:])
 
 
 @pytest.mark.parametrize("name", SESSION_TABLES)

@@ -2,6 +2,9 @@
 
 import datetime as dt
 import hashlib
+import json
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -115,6 +118,22 @@ def test_the_account_goes_on_from_session_to_session(tmp_path, store):
     assert days[-1]["equity"] == pytest.approx(cash + sum(row["value"] for row in last), abs=1e-6)
     assert len(equity) == 390 * 3 + 210
     assert len({fill["fill_id"] for fill in fills}) == len(fills)
+
+
+def test_no_run_imports_pandas(tmp_path, store):
+    planned(tmp_path, store)
+    code = (
+        "import sys; sys.argv = ['backtester', 'run', *sys.argv[1:]]\n"
+        "try:\n"
+        "    from backtester.cli import main; main()\n"
+        "finally:\n"
+        "    print('pandas' in sys.modules, 'polars' in sys.modules, file=sys.stderr)"
+    )
+    words = [str(tmp_path / "config.toml"), "--store", str(store.root), "--out", str(tmp_path / "out"), "--json"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+
+    assert json.loads(done.stdout)["metrics"]["trades"] > 0
+    assert done.stderr.split() == ["False", "True"]
 
 
 def test_a_signal_is_never_filled_on_the_bar_that_gave_it(tmp_path, store):
