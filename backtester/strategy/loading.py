@@ -23,6 +23,7 @@ KINDS = {"signals": "columns", "step": "step", "on_bar": "event"}
 ROLES = {"strategy": KINDS, "scanner": {"select": "scanner"}}
 PLAIN = (bool, int, float, str)
 INSTALLED = {"site-packages", "dist-packages"}
+OURS = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,10 @@ def role_of(loaded: Loaded) -> str:
 
 
 def where_raised(error: BaseException) -> str:
-    """An error of the user's code in one line, with the line of code it came from: not one of a library's."""
+    """An error of the user's code in one line, with the line of code it came from: not one of ours or a library's."""
     every = traceback.extract_tb(error.__traceback__)
-    frames = [frame for frame in every if not INSTALLED & set(Path(frame.filename).parts)] or every
+    mine = [frame for frame in every if not INSTALLED & set(Path(frame.filename).parts)]
+    frames = [frame for frame in mine if not Path(frame.filename).is_relative_to(OURS)] or mine or every
     at = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno}: {frames[-1].line})" if frames else ""
     return f"{type(error).__name__}: {error}{at}"
 

@@ -95,6 +95,15 @@ def test_a_leg_on_the_wrong_side_of_nothing_is_refused_with_its_session_bar_and_
         ran(root, "wrong:Wrong", out="wrong")
 
 
+def test_what_is_asked_wrongly_is_told_with_the_line_that_asked(root):
+    (root / "typed.py").write_text(
+        "class Typed:\n    def on_bar(self, bar, data, desk):\n        desk.enter(bar.symbol, 1, fractions=1)\n"
+    )
+    line = r"unexpected keyword argument 'fractions' \(typed\.py:3: desk\.enter\(bar\.symbol, 1, fractions=1\)\)"
+    with pytest.raises(StrategyError, match=line):
+        ran(root, "typed:Typed", out="typed")
+
+
 def test_an_event_strategy_that_remembers_is_run_again_from_the_first_session(root):
     whole = ran(root, "events:Rising", out="whole", workers=2)
     holed = ran(root, "events:Rising", out="holed")
