@@ -10,7 +10,16 @@ from pathlib import Path
 import numba
 import pyarrow as pa
 
-from bench import bench_history, bench_indicators, bench_ledger, bench_pass, bench_replay, bench_run, bench_strategy
+from bench import (
+    bench_history,
+    bench_indicators,
+    bench_ledger,
+    bench_pass,
+    bench_replay,
+    bench_run,
+    bench_steps,
+    bench_strategy,
+)
 
 
 def main() -> None:
@@ -29,6 +38,7 @@ def main() -> None:
         bench_indicators.main(root, quick=options.quick)
         bench_ledger.main(quick=options.quick)
         bench_replay.main(root, quick=options.quick)
+        bench_steps.main(quick=options.quick)
         bench_history.main(root, quick=options.quick)
         bench_strategy.main(root, quick=options.quick)
 

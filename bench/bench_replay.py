@@ -117,16 +117,16 @@ def main(root: Path, *, quick: bool) -> None:  # noqa: ARG001
     jit.compiled()
     print(f"replay: a Python on_bar with incremental averages {FAST} and {SLOW}, and their orders")
     for symbols, sessions in ((1, 20), (5, 4)) if quick else ((1, 252), (20, 21)):
-        days, closes = _days(symbols, sessions)
+        days, closes = days_of(symbols, sessions)
         rows = symbols * sessions * BARS
-        fast, all_at_once = _timed(lambda days=days, closes=closes: _at_once(days, _wishes(closes)), repeats=3)
-        slow, (told, _) = _timed(lambda days=days: _told(days, Cross()), repeats=3)
+        fast, all_at_once = timed(lambda days=days, closes=closes: _at_once(days, _wishes(closes)), repeats=3)
+        slow, (told, _) = timed(lambda days=days: _told(days, Cross()), repeats=3)
         assert told == all_at_once, (told, all_at_once)
-        bare, _ = _timed(lambda days=days: _bare(days), repeats=3)
+        bare, _ = timed(lambda days=days: _bare(days), repeats=3)
         share = f"{bare / slow:.2f} of a bare loop's {rows / bare:,.0f} (bar 0.38), {slow / fast:.0f} x all at once"
         print(f"  {symbols:2} symbols x {sessions:3} sessions  {rows / slow:9,.0f} bars/s (bar {BAR:,}); {share}")
         for kind in (Looking, Told, Resting):
-            slow, (told, asked) = _timed(lambda days=days, kind=kind: _told(days, kind()), repeats=3)
+            slow, (told, asked) = timed(lambda days=days, kind=kind: _told(days, kind()), repeats=3)
             assert told == _at_once(days, asked)
             print(f"    {kind.__name__.lower():8} {rows / slow:9,.0f} bars/s, {len(asked.label):,} requests")
 
@@ -145,7 +145,7 @@ def _bare(days: list[Rows]) -> None:
                 strategy.on_bar(bar, None, nowhere)
 
 
-def _timed(work: Any, *, repeats: int) -> tuple[float, float]:
+def timed(work: Any, *, repeats: int) -> tuple[float, float]:
     """The least CPU seconds, and the answer."""
     best, answer = float("inf"), work()
     for _ in range(repeats):
@@ -155,7 +155,7 @@ def _timed(work: Any, *, repeats: int) -> tuple[float, float]:
     return best, answer
 
 
-def _days(symbols: int, sessions: int) -> tuple[list[Rows], Float64]:
+def days_of(symbols: int, sessions: int) -> tuple[list[Rows], Float64]:
     """Random walks in ticks of 1/64, every bar there."""
     random = np.random.default_rng(7)
     steps = random.integers(-4, 5, (symbols, sessions * BARS))
@@ -192,7 +192,7 @@ def _wishes(closes: Float64) -> Requests:
     return requests_of(label, symbol, np.full(len(label), codes.TARGET), unit=codes.UNIT, amount=amount)
 
 
-def _labels(day: Rows) -> clocks.SessionLabels:
+def session_labels(day: Rows) -> clocks.SessionLabels:
     return clocks.session_labels(day.session, day.grid.labels, day.grid.grid, step=MINUTE.us, rows=len(day.label))
 
 
@@ -201,7 +201,7 @@ def _rules(days: list[Rows]) -> Any:
 
 
 def _at_once(days: list[Rows], asked: Requests) -> float:
-    clock = clocks.clock_of([_labels(day) for day in days])
+    clock = clocks.clock_of([session_labels(day) for day in days])
     bars = Bars(*(np.concatenate(columns) for columns in zip(*(day.bars for day in days), strict=True)))
     market = clocks.market_of(bars, np.concatenate([day.codes for day in days]))
     account = state.new_state(len(days[0].symbols), 1e6)
@@ -213,7 +213,7 @@ def _told(days: list[Rows], strategy: Cross) -> tuple[float, Requests]:
     rules, names = _rules(days), days[0].symbols.to_pylist()
     account, equity, asked = state.new_state(len(names), 1e6), 0.0, []
     for before, day in itertools.pairwise([None, *days]):
-        clock = clocks.clock_of([_labels(day)], before=None if before is None else before.session.date)
+        clock = clocks.clock_of([session_labels(day)], before=None if before is None else before.session.date)
         market = clocks.market_of(day.bars, day.codes)
         books = Ledger(clock, market, rules=rules, state=account, is_last=day is days[-1])
         desk = Desk(books, names, day.grid.labels)

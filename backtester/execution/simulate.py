@@ -15,11 +15,22 @@ from backtester.errors import UsageError
 from backtester.execution.requests import NOTHING
 from backtester.kernels import state as layout
 from backtester.kernels.codes import GTC, MARKET
-from backtester.kernels.jit import Kernel
-from backtester.kernels.ledger import CLOSING, OPENING, PLAIN, WHOLE, advance, asked_at, free_lots, needed
+from backtester.kernels.held import Held
+from backtester.kernels.ledger import (
+    CLOSING,
+    OPENING,
+    PLAIN,
+    WHOLE,
+    advance,
+    asked_at,
+    free_lots,
+    needed,
+    waiting,
+)
 from backtester.kernels.state import Log, Rules, State, Steps
+from backtester.kernels.stepping import Stepper
 
-NO_STEPS = Steps(np.empty((0, 0)), np.empty((0, 0)), np.zeros(3, dtype=np.int64))
+NO_STEPS = Steps(0, np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(layout.MADE_COUNTS, dtype=np.int64))
 
 
 class Written(NamedTuple):
@@ -93,16 +104,17 @@ class Ledger:
         state: State,
         is_last: bool = False,
         expected: int = 0,
-        loop: Kernel[..., int] | None = None,
-        steps: Steps = NO_STEPS,
+        stepper: Stepper | None = None,
     ) -> None:
         if len(state.book) != len(rules.restricted):
             raise UsageError(f"simulate: state of {len(state.book)} symbols, rules of {len(rules.restricted)}")
         self.clock, self.market, self.rules, self.state = clock, market, rules, state
-        self._is_last, self._steps = int(is_last), steps
-        self._loop = advance if loop is None else loop
+        self._is_last = int(is_last)
+        # Kept, since its steps are addresses of what it has.
+        self._stepper = stepper
+        self._steps = NO_STEPS if stepper is None else stepper.steps(clock, market, state)
         # The plain loop does until something asks for more; the other goes on where it stands.
-        self._is_plain = loop is None and are_plain_rules(rules) and is_plain_state(state)
+        self._is_plain = are_plain_rules(rules) and is_plain_state(state)
         self._first_label = int(state.counters[layout.LABELS])
         self._parts: list[Written] = []
         labels = len(clock.timestamp) if rules.marks else 0
@@ -110,10 +122,15 @@ class Ledger:
         self._sessions = np.zeros((len(clock.days), layout.SESSION_COLUMNS))
         # Enough for a request and a position of each of up to 160 symbols at one label.
         self._log = self._room(256 + 2 * expected + 98 * min(len(rules.restricted), 160))
+        self._requests = NOTHING if stepper is None else stepper.requests
+        self._held: Held | None = None  # laid out when it first moves
 
-    def run(self, requests: Requests, first: int = 0, end: int | None = None) -> None:
-        """Every label from `first` to before `end`, the clock's last by default."""
-        self.state.counters[layout.REQUEST] = int(np.searchsorted(requests.label, first))
+    def run(self, requests: Requests | None = None, first: int = 0, end: int | None = None) -> None:
+        """Every label from `first` to before `end`, the clock's last by default; requests None: those of the step."""
+        if requests is None:
+            requests = self._requests
+        else:
+            self.state.counters[layout.REQUEST] = int(np.searchsorted(requests.label, first))
         self.move(requests, first, len(self.clock.timestamp) if end is None else end)
 
     def open_label(self, t: int) -> None:
@@ -163,26 +180,50 @@ class Ledger:
 
         requests  of which State.counters says how many are handled
         """
-        clock, market, rules, last = self.clock, self.market, self.rules, self._is_last
+        held = self._laid_out(requests)
         while True:
-            loop = advance.variant("plain", PLAIN) if self._is_plain else self._loop
-            stopped = loop(first, end, part, last, clock, market, requests, rules, self.state, self._log, self._steps)
+            stopped = held(first, end, part, self._is_last)
             if stopped == end:
                 return
             # The kernel stops before a label it may not have room for, the plain loop before one that asks for more.
             if not self._make_room(stopped, requests):
                 assert self._is_plain
-                self._is_plain = False
-            if stopped > first:
+                self._is_plain, self._held = False, None
+                held = self._laid_out(requests)
+            if self._steps.made[layout.WAITS]:
+                part |= CLOSING
+            elif stopped > first:
                 part &= ~CLOSING
             first = stopped
 
+    def _laid_out(self, requests: Requests) -> Held:
+        """The loop that does, with everything it works on."""
+        if self._held is None:
+            loop = advance.variant("plain", PLAIN) if self._is_plain else advance
+            self._held = loop.held(
+                clock=self.clock,
+                market=self.market,
+                requests=requests,
+                rules=self.rules,
+                state=self.state,
+                log=self._log,
+                steps=self._steps,
+            )
+        elif requests is not self._requests:
+            self._held.put("requests", requests)
+        self._requests = requests
+        return self._held
+
     def _make_room(self, t: int, requests: Requests) -> bool:
         """Grow what is too short for label t to what it needs; False where nothing is."""
-        is_stepped = self._loop is not advance
-        asked = len(requests.label) if is_stepped else asked_at.plain(t, requests, self.state)
+        steps = self._steps
+        asked = asked_at.plain(t, requests, self.state) if steps.entry == 0 else waiting.plain(steps, requests)
         live, fills, orders, events = (int(count) for count in needed.plain(asked, self.state))
-        state = self.state = with_room(before := self.state, live, fills if self.rules.fifo else 0)
+        state = with_room(self.state, live, fills if self.rules.fifo else 0)
+        has_grown = state is not self.state
+        if has_grown:
+            self.state = state
+            self._laid_out(requests).put("state", state)
         log, rows = self._log, self._log.rows
         is_full = rows[layout.FILL_ROWS] + fills > len(log.fills) or rows[layout.TRADE_ROWS] + fills > len(log.trades)
         if self.rules.events:
@@ -192,7 +233,8 @@ class Ledger:
             # As much again as there is, so that a run of many fills does not stop often.
             self._drain()
             self._log = self._room(max(fills, 2 * len(log.fills)))
-        return bool(is_full) or state is not before
+            self._laid_out(requests).put("log", self._log)
+        return bool(is_full) or has_grown
 
     def _drain(self) -> None:
         """Keep what is written, and go on in the room that is left."""

@@ -24,9 +24,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from backtester.kernels.addresses import address_of, reader
+from backtester.kernels.held import FLOAT, Held, Slot, slots_of
 from backtester.kernels.jit import Arguments, Kernel, Result, kept, tell
 from backtester.kernels.pruning import pruned
-from backtester.kernels.state import WIDTHS, Log, Rules, State
+from backtester.kernels.state import WIDTHS, Rules
 
 # What a kernel takes to compile, measured on one core of a busy machine.
 SECONDS = 0.19
@@ -46,32 +48,50 @@ class Flat(Kernel[Arguments, Result]):
             made[name].name, made[name].known = name, known
         return made[name]
 
+    def held(self, **groups: Any) -> Held:
+        """The kernel with its groups laid out, for calls that give the numbers only."""
+        return Held(self, groups)
+
     @functools.cached_property
     def machine(self) -> Callable[..., Any]:
-        """The compiled function behind one that takes groups and picks their fields."""
+        """The compiled function behind one that takes groups and lays them out."""
+
+        def call(*args: Any) -> Any:
+            given = dict(zip(self.parameters, args, strict=True))
+            held = self.held(**{name: given.pop(name) for name in self.groups})
+            return held(*given.values())
+
+        return call
+
+    @functools.cached_property
+    def entry(self) -> tuple[Callable[..., Any], dict[str, list[Slot]], int]:
+        """The compiled function of numbers and a table, where each field lies in the table, and its length."""
         name = f"{self.python.__qualname__}-{self.name or 'full'}"
         derived = kept(self.folder, name, lambda: marshal.dumps(self._derived()))
-        code, picks, records = marshal.loads(derived)  # noqa: S302  # kept as machine code is, from no other user
+        code, places, size = marshal.loads(derived)  # noqa: S302  # kept as machine code is, from no other user
         function = types.FunctionType(code, {"__name__": self.python.__module__}, self.python.__name__)
         function.__qualname__, function.__module__ = self.python.__qualname__, self.python.__module__
         # Its globals are kernels that are compiled for it, if it is not compiled already.
         function.needed = self._announced  # type: ignore[attr-defined]  # kernels.linking asks for it
-        jitted: Any = self.jit(function)
+        slots = {
+            group: [Slot(field, at, np.dtype(kind) if axes else kind, axes) for field, at, kind, axes in fields]
+            for group, fields in places.items()
+        }
+        return self.jit(function), slots, size
 
-        def call(*args: Any) -> Any:
-            given = [args[place] if field < 0 else args[place][field] for place, field in picks]
-            for place in records:
-                given[place] = given[place].reshape(-1)
-            return jitted(*given)
-
-        return call
+    @functools.cached_property
+    def address(self) -> int:
+        """The machine code's address, for kernels.addresses.call_at; its numbers are two."""
+        return address_of(self.entry[0], numbers=2)
 
     def _announced(self) -> dict[str, Any]:
         """The globals of the code of single fields, asked for because it is compiled now, which takes its time."""
-        count = len(self.reached({}))
-        once = "once for this step" if self.folder else "once after install"
-        loop = f"{self.name} loop" if self.name else "full loop"
-        tell(f"compiling the ledger's {loop}, {count} kernels, {once}: about {SECONDS * count:.0f} seconds")
+        # A step takes a second: nothing to announce.
+        if not self.folder:
+            count = len(self.reached({}))
+            loop = f"{self.name} loop" if self.name else "full loop"
+            seconds = f"about {SECONDS * count:.0f} seconds"
+            tell(f"compiling the ledger's {loop}, {count} kernels, once after install: {seconds}")
         return self._names()
 
     def reached(self, seen: dict[str, Flat[Any, Any]]) -> dict[str, Flat[Any, Any]]:
@@ -83,19 +103,20 @@ class Flat(Kernel[Arguments, Result]):
                 self.of_variant(value).reached(seen)
         return seen
 
-    def _derived(self) -> tuple[types.CodeType, list[tuple[int, int]], list[int]]:
-        """(code of single fields, which argument and field each of its arguments is, which of them are records)."""
-        picks: list[tuple[int, int]] = []
-        records: list[int] = []
-        for place, name in enumerate(self.parameters):
-            group = self.groups.get(name)
-            if group is None:
-                picks.append((place, -1))
-            else:
-                is_record = self._kinds[name] in (State, Log)
-                records += [len(picks) + k for k, f in enumerate(self.fields[name]) if is_record and f in WIDTHS]
-                picks += [(place, group.index(field)) for field in self.fields[name]]
-        return self._code, picks, records
+    def _derived(self) -> tuple[types.CodeType, dict[str, list[tuple[Any, ...]]], int]:
+        """(code of numbers and a table, where each field lies in the table, its length)."""
+        slots, size = slots_of(self._kinds, self.fields, set(WIDTHS))
+        module = self._flattened()
+        function = module.body[0]
+        assert isinstance(function, ast.FunctionDef)
+        numbers = [name for name in self.parameters if name not in self.groups]
+        function.args.args = [ast.arg(arg=name) for name in (*numbers, "slots", "amounts")]
+        reads = [
+            f"{_part(name, self.groups[name][slot.field])} = {_read(slot)}" for name in slots for slot in slots[name]
+        ]
+        function.body = [*ast.parse("\n".join(reads)).body, *function.body]
+        places = {name: [tuple(slot) for slot in fields] for name, fields in slots.items()}
+        return self._compiled(ast.fix_missing_locations(module)), places, size
 
     @functools.cached_property
     def linked(self) -> Any:
@@ -107,8 +128,11 @@ class Flat(Kernel[Arguments, Result]):
 
     @functools.cached_property
     def _code(self) -> types.CodeType:
+        return self._compiled(self._flattened())
+
+    def _compiled(self, module: ast.Module) -> types.CodeType:
         namespace: dict[str, Any] = {}
-        code = compile(self._flattened(), self.python.__code__.co_filename, "exec")
+        code = compile(module, self.python.__code__.co_filename, "exec")
         exec(code, namespace)  # noqa: S102  # our own source, rewritten
         made: types.CodeType = namespace[self.python.__name__].__code__
         return made
@@ -125,6 +149,9 @@ class Flat(Kernel[Arguments, Result]):
         names |= {_width(field): np.uint64(width) for field, width in WIDTHS.items()}
         names |= {f"{_width(field)}_signed": np.int64(width) for field, width in WIDTHS.items()}
         names["uint64"] = np.uint64
+        slots, _ = slots_of(self._kinds, self.fields, set(WIDTHS))
+        arrays = {(slot.kind, slot.axes) for fields in slots.values() for slot in fields if slot.axes}
+        names |= {_reader(kind, axes): reader(kind, axes) for kind, axes in arrays}
         return names | {f"group_{name}": kind for name, kind in self._kinds.items()}
 
     def of_variant(self, value: Any) -> Any:
@@ -285,6 +312,17 @@ _NUMPY: dict[type, Any] = {int: np.int64, bool: np.bool_}
 
 def _is_whole(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) in _NUMPY
+
+
+def _reader(kind: str, axes: int) -> str:
+    return f"read_{kind}_{axes}"
+
+
+def _read(slot: Slot) -> str:
+    """The expression that reads a field from the table."""
+    if slot.axes:
+        return f"{_reader(slot.kind, slot.axes)}(slots, {slot.at})"
+    return f"{'amounts' if slot.kind == FLOAT else 'slots'}[{slot.at}]"
 
 
 def _unsigned(index: ast.expr) -> ast.expr:

@@ -53,8 +53,8 @@ class Kernel(Generic[Arguments, Result]):
     def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         if _Mode.compiled:
             return self.machine(*args, **kwargs)
-        named = {name: _plain(value) for name, value in kwargs.items()}
-        return self.plain(*(_plain(value) for value in args), **named)
+        named = {name: plain_of(value) for name, value in kwargs.items()}
+        return self.plain(*(plain_of(value) for value in args), **named)
 
     @functools.cached_property
     def plain(self) -> Callable[Arguments, Result]:
@@ -108,9 +108,10 @@ class Kernel(Generic[Arguments, Result]):
         """What a global is for compiled code."""
         if isinstance(value, Kernel):
             return value.linked
-        if isinstance(value, types.FunctionType) and value is not unsigned:
-            return Kernel(value, inline=self.inline, folder=self.folder).linked
-        return _unsigned_jitted() if value is unsigned else value
+        if isinstance(value, types.FunctionType):
+            twin = _twins.get(value)
+            return Kernel(value, inline=self.inline, folder=self.folder).linked if twin is None else twin()
+        return value
 
     def _bound(self, names: dict[str, Any]) -> Callable[Arguments, Result]:
         known = {**self.callees(), **names, "__name__": self.python.__module__}
@@ -155,12 +156,24 @@ def _unsigned_jitted() -> Any:
     return numba.njit(cache=False, inline="always")(_unsigned_machine)
 
 
-def _plain(value: Any) -> Any:
+# Functions that compiled code has another form of, and what makes it.
+_twins: dict[Callable[..., Any], Callable[[], Any]] = {unsigned: _unsigned_jitted}
+
+
+def twin(python: Callable[..., Any], make: Callable[[], Any]) -> None:
+    """Have compiled kernels call what `make` makes where `python` is written."""
+    _twins[python] = make
+
+
+def plain_of(value: Any) -> Any:
+    """What interpreted kernels are given for an array, or a tuple of them."""
     # A memoryview hands out Python numbers, several times faster than NumPy scalars and with the same arithmetic.
     if isinstance(value, np.ndarray):
         return value.data
     if isinstance(value, tuple):
-        return type(value)(*(_plain(field) for field in value))
+        return type(value)(*(plain_of(field) for field in value))
+    if isinstance(value, list):
+        return [plain_of(each) for each in value]
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backtester.arrays import Clock, Int64, Market, Requests
+from backtester.kernels.addresses import call_at
 from backtester.kernels.asking import ask, pick, pick_code
 from backtester.kernels.closing import (
     end_data,
@@ -25,17 +26,16 @@ from backtester.kernels.state import (
     LABELS,
     LEGS,
     LIVE,
+    MADE,
     ORDER_ROWS,
     REQUEST,
     TRADE_ROWS,
+    WAITS,
     Log,
     Rules,
     State,
     Steps,
 )
-
-# 1 in the copies of the loop that a step is compiled into, where `take_steps` calls it.
-STEPPED = 0
 
 # Rules with which most of what the ledger can do is not asked for: a copy of the loop has none of it in its way.
 PLAIN = {"orders": 0, "same_bar": 0, "checks": 0, "guards": 0, "flat_by": 0, "end": 0, "fifo": 0}
@@ -96,16 +96,21 @@ def session_of(t: int, starts: Int64) -> int:
 
 
 @step
-def take_steps(
-    t: int,  # noqa: ARG001  # as the one it stands for
-    clock: Clock,  # noqa: ARG001
-    market: Market,  # noqa: ARG001
-    requests: Requests,  # noqa: ARG001
-    state: State,  # noqa: ARG001
-    steps: Steps,  # noqa: ARG001
-) -> int:
-    """No step: no requests. Copies of the loop have that of kernels.stepping here."""
-    return 0
+def take_steps(t: int, end: int, steps: Steps) -> int:
+    """Call the step for every row from label t on; the first label at which it asked anything, `end` where at none."""
+    steps.made[MADE] = 0
+    return int(call_at(steps.entry, t, end, steps.slots, steps.amounts))
+
+
+@step
+def rank_steps(count: int, requests: Requests, state: State) -> None:
+    """Put the requests of a label's steps into the queue by rank, then as made."""
+    for j in range(count):
+        place = j
+        while place > 0 and requests.rank[state.queue[place - 1]] < requests.rank[j]:
+            state.queue[place] = state.queue[place - 1]
+            place -= 1
+        state.queue[place] = j
 
 
 @step
@@ -156,30 +161,33 @@ def advance(
     session = session_of(first, clock.session_starts)
     whole = end if part < OPENING else end - 1
     is_closing = part == CLOSING or part == CLOSING + OPENING
+    is_stepped = steps.entry != 0
     while t < end:
         if not is_closing and clock.flags[t] & FIRST_LABEL:
             session = session_of(t, clock.session_starts)
-        asked = len(requests.label) if STEPPED != 0 else asked_at(t, requests, state)
-        is_quiet = STEPPED == 0 and asked == 0 and state.counters[LIVE] == 0 and rules.guards == 0
-        is_quiet = is_quiet and not is_closing and t < whole
-        if not is_quiet and not has_room(asked, rules, state, log):
-            break
-        if STEPPED == 0 and rules.orders == 0 and asked > 0 and not are_for_market(asked, requests, state):
+        is_waiting = is_stepped and steps.made[WAITS] != 0
+        asked = waiting(steps, requests) if is_stepped else asked_at(t, requests, state)
+        is_quiet = asked == 0 and state.counters[LIVE] == 0 and rules.guards == 0 and not is_closing and t < whole
+        if not is_quiet and not is_ready(asked, requests, rules, state, log):
             break
         if not is_closing and clock.flags[t] & FIRST_LABEL:
             start_session(session, clock, rules, state)
         if is_quiet:
             stop = min(whole, clock.session_starts[session + 1])
-            if state.counters[REQUEST] < len(requests.label):
+            if not is_stepped and state.counters[REQUEST] < len(requests.label):
                 stop = min(stop, requests.label[state.counters[REQUEST]])
             if is_last != 0 and rules.end != 0 and stop == len(clock.flags) and t < stop - 1:
                 stop -= 1
             if not (is_last != 0 and rules.end != 0 and t == len(clock.flags) - 1):
-                mark_stretch(t, stop, clock, market, rules, state, log)
-                if stop == clock.session_starts[session + 1]:
-                    end_session(session, state, log)
-                t = stop
-                continue
+                quiet = take_steps(t, stop, steps) if is_stepped else stop
+                if quiet > t:
+                    mark_stretch(t, quiet, clock, market, rules, state, log)
+                    if quiet == clock.session_starts[session + 1]:
+                        end_session(session, state, log)
+                t = quiet
+                if t == stop:
+                    continue
+                is_waiting = True
         if not is_closing:
             if state.counters[LIVE] > 0:
                 match(t, clock, market, rules, state, log)
@@ -191,7 +199,15 @@ def advance(
             if t == whole:
                 return end
         is_closing = False
-        decide(t, asked, clock, market, requests, rules, state, log, steps)
+        if is_stepped:
+            if not is_waiting:
+                take_steps(t, t + 1, steps)
+            asked = min(steps.made[MADE], len(requests.label))
+            steps.made[WAITS] = 0 if is_ready(asked, requests, rules, state, log) else 1
+            if steps.made[WAITS] != 0:
+                break
+            rank_steps(asked, requests, state)
+        decide(t, asked, is_stepped, clock, market, requests, rules, state, log)
         if rules.orders != 0 and state.counters[LIVE] > 0:
             expire(t, clock, rules, state, log)
         if rules.flat_by != 0 and clock.flags[t] & LAST_LABEL:
@@ -214,21 +230,34 @@ def advance(
 
 
 @step
+def waiting(steps: Steps, requests: Requests) -> int:
+    """How many requests of steps that are taken wait to be handled."""
+    return min(steps.made[MADE], len(requests.label)) if steps.made[WAITS] != 0 else 0
+
+
+@step
+def is_ready(asked: int, requests: Requests, rules: Rules, state: State, log: Log) -> bool:
+    """Can this loop handle the next requests, in the room there is?"""
+    if not has_room(asked, rules, state, log):
+        return False
+    return rules.orders != 0 or asked == 0 or are_for_market(asked, requests, state)
+
+
+@step
 def decide(
     t: int,
     asked: int,
+    is_stepped: bool,
     clock: Clock,
     market: Market,
     requests: Requests,
     rules: Rules,
     state: State,
     log: Log,
-    steps: Steps,
 ) -> None:
     """Handle the requests of label t, made before the run or by a step now."""
     q = state.counters[REQUEST]
-    count = asked if STEPPED == 0 else take_steps(t, clock, market, requests, state, steps)
-    for j in range(count):
-        request = q + j if STEPPED == 0 else state.queue[j]
+    for j in range(asked):
+        request = state.queue[j] if is_stepped else q + j
         ask(request, t, clock, market, requests, rules, state, log)
-    state.counters[REQUEST] = q + count if STEPPED == 0 else 0
+    state.counters[REQUEST] = 0 if is_stepped else q + asked

@@ -323,12 +323,23 @@ WIDTHS = {
 }
 
 
-class Steps(NamedTuple):
-    """What a compiled step needs beside the ledger's arrays; empty where there is none."""
+# Axes of the arrays of groups that have two and are no records.
+DIMENSIONS = {"equity": 2, "memory": 2}
 
-    values: Float64  # [rows, columns]: indicators
-    memory: Float64  # [symbols, size]: the step's own
-    made: Int64  # [3]: as Desk.made of kernels.stepping
+
+# Steps.made: requests of this label; the most a label asked for, where that was beyond the room; 1 while a label's
+# steps are taken and their requests not handled; 1 + a row that asked for a leg of 0 or less.
+MADE, BEYOND, WAITS, LEG_ROW = range(4)
+MADE_COUNTS = 4
+
+
+class Steps(NamedTuple):
+    """How the loop calls a compiled step; entry is 0 where there is none."""
+
+    entry: int  # the address of kernels.stepping.take_rows with the step in it; as Python, that itself
+    slots: Int64  # its table, kernels.held
+    amounts: Float64
+    made: Int64  # [MADE_COUNTS]
 
 
 def new_state(symbols: int, capital: float, *, room: int = 64, lots: int = 64) -> State:

@@ -1,8 +1,9 @@
-"""A user's step in the ledger's loop: what it sees of a row, how it asks, and how its code is kept apart in the cache.
+"""A user's step: what it sees of a row, how it asks, and how its code is kept apart in the cache.
 
 A step is `step(row, desk)`, called for every row of a label in symbol order when its bars are known. It asks through
-`enter`, `leave`, `target`, `place` and `cancel`. Numba compiles it into a copy of the loop; as plain Python the same
-loop calls it as it is.
+`enter`, `leave`, `target`, `place` and `cancel`. Numba compiles it into a loop over rows, which the ledger's loop calls
+by its address and which returns at the first label that asked something: the ledger is not compiled again for a step.
+As plain Python the same loops call it as it is.
 """
 
 from __future__ import annotations
@@ -10,20 +11,22 @@ from __future__ import annotations
 import dis
 import hashlib
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
-from backtester.arrays import Clock, Float64, Int64, Market, Requests
+from backtester.arrays import REQUEST_KINDS, Clock, Float64, Int64, Market, Requests
 from backtester.errors import UsageError
-from backtester.kernels import ledger
+from backtester.kernels.addresses import number_at
 from backtester.kernels.codes import CANCEL, CONFIGURED, ENTER, EXIT, MARKET, ORDER, TARGET, UNIT
 from backtester.kernels.flat import Flat, step
-from backtester.kernels.jit import Kernel, kernel
-from backtester.kernels.state import AVERAGE, CASH, POSITION, State, Steps
+from backtester.kernels.jit import Kernel, is_compiled, kernel
+from backtester.kernels.state import AVERAGE, BEYOND, CASH, LEG_ROW, MADE, MADE_COUNTS, POSITION, State, Steps
 
 NAN = float("nan")
+NO_NUMBERS, NO_MEMORY = np.zeros(0), np.zeros((0, 0))
 
 
 class Row(NamedTuple):
@@ -41,24 +44,34 @@ class Row(NamedTuple):
     position: float  # signed
     average: float  # average price of the position; meaningless while it is 0
     cash: float
-    values: Float64  # [rows, columns] of indicators: values[row.row, k]
+    columns: Int64  # of the row: `number(row, k)` is that of column k
+    numbers: Float64  # the same for every row
     memory: Float64  # [symbols, size]: the step's own; memory[row.symbol, k], zero at the run's start
+
+
+class Own(NamedTuple):
+    """What a step has beside the ledger's arrays; fields as in Row."""
+
+    columns: Int64  # [columns]; addresses of float64[rows], as Python the arrays themselves
+    numbers: Float64
+    memory: Float64
+    made: Int64  # Steps.made
 
 
 class Desk(NamedTuple):
     """Where a step's requests of one label are written; columns as in Requests."""
 
-    made: Int64  # [3]: requests of this label, the most any asked for beyond the room, 1 + a row with a leg <= 0
+    made: Int64  # Steps.made
     requests: Requests
 
 
 @kernel
 def write(desk: Desk, symbol: int, kind: int, side: int, unit: int, amount: float, rank: float) -> int:
     """Take the next row of the desk; -1 where there is no room, which is counted."""
-    q = desk.made[0]
-    desk.made[0] = q + 1
+    q = desk.made[MADE]
+    desk.made[MADE] = q + 1
     if q >= len(desk.requests.symbol):
-        desk.made[1] = max(desk.made[1], q + 1)
+        desk.made[BEYOND] = max(desk.made[BEYOND], q + 1)
         return -1
     asked = desk.requests
     asked.symbol[q], asked.kind[q], asked.side[q], asked.unit[q] = symbol, kind, side, unit
@@ -68,6 +81,12 @@ def write(desk: Desk, symbol: int, kind: int, side: int, unit: int, amount: floa
     asked.stop_loss[q] = asked.take_profit[q] = asked.leg_trail[q] = NAN
     asked.until[q], asked.group[q] = 0, -1
     return int(q)
+
+
+@kernel
+def number(row: Row, column: int) -> float:
+    """A row's number in a column."""
+    return number_at(row.columns, column, row.row)
 
 
 @kernel
@@ -83,8 +102,8 @@ def enter(
         asked.limit[q], asked.stop[q] = limit, stop
         asked.stop_loss[q], asked.take_profit[q], asked.leg_trail[q] = stop_loss, take_profit, trail
         asked.fractions[q], asked.exit_after_bars[q] = fractions, exit_after_bars
-    if desk.made[2] == 0 and (stop_loss <= 0.0 or take_profit <= 0.0 or trail <= 0.0):
-        desk.made[2] = row.row + 1
+    if desk.made[LEG_ROW] == 0 and (stop_loss <= 0.0 or take_profit <= 0.0 or trail <= 0.0):
+        desk.made[LEG_ROW] = row.row + 1
 
 
 @kernel
@@ -126,45 +145,74 @@ def user_step(row: Row, desk: Desk) -> None:
 @kernel
 def call_step(
     index: int, symbol: int, timestamp: int, known_at: int, first: float, high: float, low: float, close: float,
-    volume: float, position: float, average: float, cash: float, values: Float64, memory: Float64, count: Int64,
-    requests: Requests,
+    volume: float, position: float, average: float, cash: float, columns: Int64, numbers: Float64, memory: Float64,
+    made: Int64, requests: Requests,
 ) -> None:  # fmt: skip
     """Hand one row to the step."""
     row = Row(
-        index, symbol, timestamp, known_at, first, high, low, close, volume, position, average, cash, values, memory
-    )
-    user_step(row, Desk(count, requests))
+        index, symbol, timestamp, known_at, first, high, low, close, volume, position, average, cash, columns, numbers,
+        memory,
+    )  # fmt: skip
+    user_step(row, Desk(made, requests))
 
 
 @step
-def take_steps(t: int, clock: Clock, market: Market, requests: Requests, state: State, steps: Steps) -> int:
-    """Call the step for every row of label t; how many requests it made, in the queue by rank, then as made."""
-    steps.made[0] = 0
-    for i in range(clock.starts[t], clock.ends[t]):
-        symbol = int(market.symbol[i])
-        call_step(
-            i, symbol, clock.timestamp[t], clock.known_at[t], market.open[i], market.high[i], market.low[i],
-            market.close[i], market.volume[i], state.book[symbol, POSITION], state.book[symbol, AVERAGE],
-            state.account[CASH], steps.values, steps.memory, steps.made, requests,
-        )  # fmt: skip
-    count = min(steps.made[0], len(requests.label))
-    for j in range(count):
-        place = j
-        while place > 0 and requests.rank[state.queue[place - 1]] < requests.rank[j]:
-            state.queue[place] = state.queue[place - 1]
-            place -= 1
-        state.queue[place] = j
-    return int(count)
+def take_rows(first: int, end: int, clock: Clock, market: Market, requests: Requests, state: State, own: Own) -> int:
+    """Call the step for the rows of labels `first` to `end` - 1, up to the first label that asks; that label, or `end`.
+
+    The account is the same at all of them: nothing is live before one asks.
+    """
+    for t in range(first, end):
+        for i in range(clock.starts[t], clock.ends[t]):
+            symbol = int(market.symbol[i])
+            call_step(
+                i, symbol, clock.timestamp[t], clock.known_at[t], market.open[i], market.high[i], market.low[i],
+                market.close[i], market.volume[i], state.book[symbol, POSITION], state.book[symbol, AVERAGE],
+                state.account[CASH], own.columns, own.numbers, own.memory, own.made, requests,
+            )  # fmt: skip
+        if own.made[MADE] != 0:
+            return t
+    return end
+
+
+class Stepper:
+    """A step with what it has of its own, ready to be called by a ledger."""
+
+    def __init__(
+        self,
+        loop: Flat[..., int] | None,
+        columns: Sequence[Float64],
+        *,
+        room: int,
+        numbers: Float64 = NO_NUMBERS,
+        memory: Float64 = NO_MEMORY,
+    ) -> None:
+        """A loop of `with_step` if a ledger calls it, columns of one value a row, room for the requests of a label."""
+        self.loop, self.numbers, self.memory = loop, numbers, memory
+        self.columns = [np.ascontiguousarray(column, dtype=np.float64) for column in columns]
+        self.requests = Requests(**{name: np.zeros(room, dtype=kind) for name, kind in REQUEST_KINDS.items()})
+        self.made = np.zeros(MADE_COUNTS, dtype=np.int64)
+
+    def steps(self, clock: Clock, market: Market, state: State) -> Steps:
+        """What the ledger's loop calls the step with; the stepper must outlive it."""
+        rows = len(market.close)
+        if any(len(column) != rows for column in self.columns) or len(self.memory) not in (0, len(state.book)):
+            raise UsageError(f"step: columns of {[len(column) for column in self.columns]} rows for {rows} bars")
+        assert self.loop is not None, "a step as Python is called by itself"
+        columns: Any = self.columns
+        if is_compiled():
+            columns = np.array([pa.py_buffer(column).address for column in columns], dtype=np.int64)
+        own = Own(columns, self.numbers, self.memory, self.made)
+        held = self._held = self.loop.held(clock=clock, market=market, requests=self.requests, state=state, own=own)
+        entry: Any = self.loop.address if is_compiled() else held
+        return Steps(entry, held.slots, held.amounts, self.made)
 
 
 def with_step(python: Callable[[Row, Desk], None]) -> Flat[..., int]:
-    """The ledger's loop with a step in it."""
+    """The loop over rows with a step in it."""
     folder = f"step-{digest_of(python)}"
     caller = call_step.bound({"user_step": Kernel(python, folder=folder)}, folder=folder)
-    taking = take_steps.bound({"call_step": caller}, folder=folder)
-    names = {"STEPPED": 1, "take_steps": taking}
-    deciding = ledger.decide.bound(names, folder=folder)
-    return ledger.advance.bound({**names, "decide": deciding}, folder=folder)
+    return take_rows.bound({"call_step": caller}, folder=folder)
 
 
 def digest_of(python: Callable[..., object]) -> str:
@@ -184,7 +232,9 @@ def _feed(value: Any, tell: Callable[[bytes], object], seen: set[int]) -> None:
             return
         seen.add(id(python))
         code = python.__code__
-        tell(repr((python.__qualname__, code.co_code, code.co_names, code.co_varnames, python.__defaults__)).encode())
+        # The module too: machine code that is kept asks for it by name.
+        named = python.__module__, python.__qualname__, code.co_names, code.co_varnames, python.__defaults__
+        tell(repr((*named, code.co_code)).encode())
         tell(repr([constant for constant in code.co_consts if not isinstance(constant, types.CodeType)]).encode())
         if python.__closure__:
             raise UsageError(f"step: {python.__qualname__} uses variables of an enclosing function; make them globals")

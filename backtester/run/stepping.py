@@ -13,8 +13,8 @@ from backtester.data.columns import dictionary, empty, numbers, text
 from backtester.errors import BacktestError, StrategyError
 from backtester.execution.simulate import Ledger
 from backtester.features.rows import Rows
-from backtester.kernels.state import AVERAGE, CASH, POSITION, Steps
-from backtester.kernels.stepping import Desk, Row
+from backtester.kernels.state import AVERAGE, BEYOND, CASH, LEG_ROW, MADE, POSITION
+from backtester.kernels.stepping import Desk, Row, Stepper
 from backtester.run.commit import Carry
 from backtester.run.flow import Flow
 from backtester.run.plan import Plan
@@ -35,26 +35,25 @@ def step_through(
     with flow.step("5.6") as told:
         stepping = steps.stepping_of(strategy, sorted(indicators), is_replayed=plan.is_replayed)
         memory = _memory(carry, plan.symbols, stepping.memory)
-        given = steps.steps_of(stepping, rows, indicators, memory)
-        desk = steps.desk_of(len(plan.symbols))
-        stepped: dict[str, Any] = {} if stepping.loop is None else {"loop": stepping.loop, "steps": given}
-        ledger = ledger_of(plan, rows, carry, **stepped)
+        stepper = steps.stepper_of(stepping, rows, indicators, memory)
         try:
             if stepping.python is None:
-                ledger.run(desk)
+                ledger = ledger_of(plan, rows, carry, stepper=stepper)
+                ledger.run()
             else:
-                _row_by_row(ledger, stepping.python, given, desk)
+                ledger = ledger_of(plan, rows, carry)
+                _row_by_row(ledger, stepping.python, stepper)
         except BacktestError:
             raise
         except Exception as error:
             raise steps.failure(strategy, where, error) from error
-        if given.made[1]:
+        if stepper.made[BEYOND]:
             raise StrategyError(
-                f"strategy {strategy.use}, {where}: {given.made[1]} requests at one label; expected at most "
-                f"{len(desk.label)}, {steps.ASKS_PER_SYMBOL} a symbol"
+                f"strategy {strategy.use}, {where}: {stepper.made[BEYOND]} requests at one label; expected at most "
+                f"{len(stepper.requests.label)}, {steps.ASKS_PER_SYMBOL} a symbol"
             )
-        if given.made[2]:
-            row = int(given.made[2]) - 1
+        if stepper.made[LEG_ROW]:
+            row = int(stepper.made[LEG_ROW]) - 1
             at, symbol = np.datetime64(int(rows.timestamps[row]), "us"), rows.symbols[int(rows.codes[row])]
             raise StrategyError(
                 f"strategy {strategy.use}, {where}: {at} {symbol}: stop_loss, take_profit or trail of an entry is not "
@@ -65,26 +64,27 @@ def step_through(
     return tables | {"strategy_memory": _memory_table(memory, plan.symbols)}
 
 
-def _row_by_row(ledger: Ledger, step: Callable[[Row, Desk], None], given: Steps, desk: Requests) -> None:
+def _row_by_row(ledger: Ledger, step: Callable[[Row, Desk], None], stepper: Stepper) -> None:
     """What the compiled loop does with a step, in Python: the ledger may be machine code, the step is not."""
     market, clock = ledger.market, ledger.clock
     # Memoryviews, as plain kernels have them: their numbers are Python's.
-    values, memory, made = (each.data for each in (given.values, given.memory, given.made))
-    columns: list[Any] = [column.data for column in desk]
-    told: Any = Desk(made, Requests(*columns))  # type: ignore[arg-type]
+    desk, columns = stepper.requests, [column.data for column in stepper.columns]
+    parameters, memory, made = (each.data for each in (stepper.numbers, stepper.memory, stepper.made))
+    asked: list[Any] = [column.data for column in desk]
+    told: Any = Desk(made, Requests(*asked))  # type: ignore[arg-type]
     bars = (market.symbol, market.open, market.high, market.low, market.close, market.volume)
     symbols, *prices = (column.tolist() for column in bars)
     bounds = zip(clock.starts.tolist(), clock.ends.tolist(), strict=True)
     instants = zip(clock.timestamp.tolist(), clock.known_at.tolist(), strict=True)
     for t, ((start, end), (timestamp, known_at)) in enumerate(zip(bounds, instants, strict=True)):
         ledger.open_label(t)
-        made[0] = 0
+        made[MADE] = 0
         for i in range(start, end):
             book, cash = ledger.state.book[symbols[i]].tolist(), float(ledger.state.account[CASH])
             bar = [column[i] for column in prices]
             fields: list[Any] = [i, symbols[i], timestamp, known_at, *bar, book[POSITION], book[AVERAGE], cash]
-            step(Row._make([*fields, values, memory]), told)
-        ledger.close_label(t, _asked(desk, min(made[0], len(desk.label)), t))
+            step(Row._make([*fields, columns, parameters, memory]), told)
+        ledger.close_label(t, _asked(desk, min(made[MADE], len(desk.label)), t))
 
 
 def _asked(desk: Requests, count: int, label: int) -> Requests:

@@ -19,6 +19,7 @@ from backtester.execution.tables import ledger_tables
 from backtester.features.rows import Rows
 from backtester.kernels import codes
 from backtester.kernels import state as layout
+from backtester.kernels.stepping import Stepper
 from backtester.run.commit import Carry
 from backtester.run.flow import Flow, Step
 from backtester.run.plan import Plan
@@ -58,8 +59,8 @@ def trade(plan: Plan, decided: Decided, carry: Carry, flow: Flow) -> dict[str, p
         return written(plan, ledger, decided.rows.session, step)
 
 
-def ledger_of(plan: Plan, rows: Rows, carry: Carry, *, expected: int = 0, **stepped: Any) -> Ledger:
-    """The ledger of a session, before its first label; `stepped` is the loop and the columns of a compiled step."""
+def ledger_of(plan: Plan, rows: Rows, carry: Carry, *, expected: int = 0, stepper: Stepper | None = None) -> Ledger:
+    """The ledger of a session, before its first label; `stepper` is that of a compiled strategy."""
     config, symbols = plan.config, plan.symbols
     place = plan.sessions.index(rows.session)
     labels = session_labels(
@@ -74,7 +75,7 @@ def ledger_of(plan: Plan, rows: Rows, carry: Carry, *, expected: int = 0, **step
     market = market_of(rows.bars, codes_in_run(plan, rows)[rows.codes], flags_of(rows, config))
     state = state_of(carry, symbols, config.execution.capital)
     is_last = place == len(plan.sessions) - 1
-    return Ledger(clock, market, rules=plan.rules, state=state, is_last=is_last, expected=expected, **stepped)
+    return Ledger(clock, market, rules=plan.rules, state=state, is_last=is_last, expected=expected, stepper=stepper)
 
 
 def run_by_label(ledger: Ledger, requests: Requests) -> None:

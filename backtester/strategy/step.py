@@ -17,14 +17,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backtester.arrays import REQUEST_KINDS, Float64, Requests
+from backtester.arrays import Float64
 from backtester.data.durable import write_whole
 from backtester.errors import StrategyError
 from backtester.features.rows import Rows
 from backtester.kernels import jit
 from backtester.kernels.flat import Flat
-from backtester.kernels.state import Steps
-from backtester.kernels.stepping import Desk, Row, with_step
+from backtester.kernels.stepping import Desk, Row, Stepper, number, with_step
 from backtester.kernels.stepping import cancel as cancel
 from backtester.kernels.stepping import enter as enter
 from backtester.kernels.stepping import leave as leave
@@ -36,7 +35,7 @@ MINUTE_US = 60_000_000.0
 # What a row holds of the ledger's own, and what is laid out beside the indicators, one number a row.
 GIVEN = (
     *("row", "symbol", "timestamp", "known_at", "open", "high", "low", "close", "volume", "position", "average"),
-    *("cash", "values", "memory"),
+    *("cash", "memory"),
 )
 BESIDE = (
     *("minutes_open", "minutes_left", "running_volume", "running_high", "running_low", "running_vwap"),
@@ -64,13 +63,12 @@ class Row(NamedTuple):
 
 def between(row, desk):
     """Hand a row to the step, its columns by name."""
-    i, v = row.row, row.values
     step(Parameters({parameter_values}), Row({values}), desk)
 '''
 
 
 class Stepping(NamedTuple):
-    """A strategy's step in the ledger's loop; in a replay the step as Python, for a loop that calls it row by row."""
+    """A strategy's step in the loop over rows; in a replay the step as Python, which is called row by row."""
 
     loop: Flat[..., int] | None
     python: Callable[[Row, Desk], None] | None
@@ -89,13 +87,12 @@ def stepping_of(loaded: Loaded, keys: Sequence[str], *, is_replayed: bool = Fals
         if not key.isidentifier() or keyword.iskeyword(key) or key.startswith("_") or key in (*GIVEN, *BESIDE):
             raise StrategyError(f"strategy {loaded.use}: {key!r} cannot be a field of a row; give it another key")
     columns = [*BESIDE, *keys]
-    first = len(columns)
     text = SOURCE.format(
         use=loaded.use,
         parameters=_fields(numbers or ["none"]),
         fields=_fields([*GIVEN, *columns]),
-        parameter_values=", ".join(f"v[i, {first + k}]" for k in range(len(numbers) or 1)),
-        values=", ".join([*(f"row.{name}" for name in GIVEN), *(f"v[i, {k}]" for k in range(first))]),
+        parameter_values=", ".join(f"row.numbers[{k}]" for k in range(len(numbers) or 1)),
+        values=", ".join([*(f"row.{name}" for name in GIVEN), *(f"number(row, {k})" for k in range(len(columns)))]),
     )
     memory = int(getattr(loaded.strategy, "memory", 0))
     if is_replayed:
@@ -112,8 +109,8 @@ def stepping_of(loaded: Loaded, keys: Sequence[str], *, is_replayed: bool = Fals
     return Stepping(_made[name], None, list(keys), numbers, memory)
 
 
-def steps_of(stepping: Stepping, rows: Rows, indicators: Mapping[str, Float64], memory: Float64) -> Steps:
-    """A session's columns as the loop takes them; indicators by key, NaN where there is no value yet."""
+def stepper_of(stepping: Stepping, rows: Rows, indicators: Mapping[str, Float64], memory: Float64) -> Stepper:
+    """A step with a session's columns; indicators by key, NaN where there is no value yet; memory [symbols, size]."""
     session, known_at, running = rows.session, rows.known_at, rows.running
     columns: list[Any] = [
         (known_at - session.open_at) / MINUTE_US,
@@ -121,15 +118,9 @@ def steps_of(stepping: Stepping, rows: Rows, indicators: Mapping[str, Float64], 
         *(running.volume, running.high, running.low, running.vwap, running.bars),
         *(rows.quality_pct, rows.missing_before),
         *(indicators[key] for key in stepping.keys),
-        *(np.full(len(known_at), number) for number in stepping.numbers.values() or [0.0]),
     ]
-    values = np.ascontiguousarray(np.array(columns, dtype=np.float64).T)
-    return Steps(values=values, memory=memory, made=np.zeros(3, dtype=np.int64))
-
-
-def desk_of(symbols: int) -> Requests:
-    """Room for the requests of one label."""
-    return Requests(**{name: np.zeros(ASKS_PER_SYMBOL * symbols, dtype=kind) for name, kind in REQUEST_KINDS.items()})
+    numbers = np.array([*stepping.numbers.values()] or [0.0])
+    return Stepper(stepping.loop, columns, room=ASKS_PER_SYMBOL * len(memory), numbers=numbers, memory=memory)
 
 
 def failure(loaded: Loaded, where: str, error: Exception) -> StrategyError:
@@ -169,7 +160,9 @@ def _between(text: str, name: str, step: Callable[..., Any], *, is_kept: bool = 
     module = types.ModuleType(name)
     sys.modules[name] = module
     exec(compile(text, path, "exec"), vars(module))  # noqa: S102  # our own text; every name in it is an identifier
-    module.step = step  # type: ignore[attr-defined]  # what the text calls
+    # What the text calls.
+    is_python = not isinstance(step, jit.Kernel)
+    module.step, module.number = step, number.plain if is_python else number  # type: ignore[attr-defined]
     between: types.FunctionType = module.between
     return between
 

@@ -11,7 +11,6 @@ from backtester.execution.rules import rules_of
 from backtester.kernels import jit
 from backtester.kernels import state as layout
 from backtester.kernels.codes import CONFIGURED, ENTER, EXIT, ORDER, TARGET, UNIT
-from backtester.kernels.ledger import advance
 from tests.ledger_cases import Ledger, Limits, market, same_bytes, settings
 
 SYMBOLS, LABELS = 3, 20
@@ -69,11 +68,13 @@ def ledger_of(where, *, is_last=True):
     return Ledger(clock, bars, rules=rules, state=layout.new_state(symbols, 20_000.0), is_last=is_last)
 
 
-def plain_ledger(where, **loop):
-    """A ledger whose rules the plain loop serves."""
+def plain_ledger(where, *, full=False):
+    """A ledger whose rules the plain loop serves; `full`: the other one does."""
     clock, bars, symbols = where
     rules = rules_of(settings(**{**RULES, "lots": "average", "end": "mark"}), symbols=[f"S{k}" for k in range(symbols)])
-    return Ledger(clock, bars, rules=rules, state=layout.new_state(symbols, 20_000.0), **loop)
+    ledger = Ledger(clock, bars, rules=rules, state=layout.new_state(symbols, 20_000.0))
+    ledger._is_plain = ledger._is_plain and not full
+    return ledger
 
 
 def without_prices(asked):
@@ -170,7 +171,7 @@ def test_the_compiled_loop_for_market_orders_gives_the_bits_of_the_full_one_and_
 
     for (where, asked), expected in zip(cases, plain, strict=True):
         bare = without_prices(asked)
-        chosen, full = plain_ledger(where), plain_ledger(where, loop=advance)
+        chosen, full = plain_ledger(where), plain_ledger(where, full=True)
         chosen.run(bare, end=LABELS)
         assert chosen._is_plain
         assert chosen.latest_fills(5)[0].shape == (5, layout.FILL_COLUMNS)

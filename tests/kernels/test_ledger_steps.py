@@ -11,7 +11,7 @@ from backtester.execution.rules import rules_of
 from backtester.execution.steps import simulate_step
 from backtester.kernels import jit
 from backtester.kernels import state as layout
-from backtester.kernels.stepping import digest_of, enter, leave, target
+from backtester.kernels.stepping import digest_of, enter, leave, number, target
 from tests.kernels.test_ledger_resuming import busy
 from tests.ledger_cases import fills, market, run, same_bytes, settings
 
@@ -42,11 +42,36 @@ def ranked(row, desk):
         enter(row, desk, 1, rank=float(row.symbol))
 
 
+def halving(row, desk):
+    """Exits in half from the third row on: the plain loop's work until a limit order is asked for."""
+    row.memory[row.symbol, 0] += 1.0
+    if row.memory[row.symbol, 0] % 3.0 == 0.0:
+        target(row, desk, row.memory[row.symbol, 0] % 2.0 * 10.0)
+    if row.memory[row.symbol, 0] == 12.0:
+        enter(row, desk, 1, limit=row.close)
+
+
+def raising(row, desk):
+    if row.memory[row.symbol, 0] == 3.0:
+        raise ValueError("three")
+    row.memory[row.symbol, 0] += 1.0
+
+
+def averaged(row, desk):
+    """Follows its columns, as many units as its number says; asks in two ranks."""
+    if number(row, 1) > number(row, 0):
+        target(row, desk, 4.0, rank=number(row, 1))
+    else:
+        target(row, desk, 0.0)
+
+
 def stepped(step, where=None, memory=1, **rules):
     clock, bars, symbols = where or market()
     vector = rules_of(settings(**rules), symbols=[f"S{k}" for k in range(symbols)])
     kept = np.zeros((symbols, memory))
-    done = simulate_step(step, clock, bars, rules=vector, state=layout.new_state(symbols, 100_000.0), memory=kept)
+    account = layout.new_state(symbols, 100_000.0)
+    columns = [bars.open, bars.close]
+    done = simulate_step(step, clock, bars, rules=vector, state=account, columns=columns, memory=kept)
     return done, kept
 
 
@@ -76,8 +101,11 @@ def test_a_step_that_asks_too_much_is_told_so():
         stepped(greedy)
 
 
-def test_a_steps_code_is_known_by_what_it_calls_and_reads(monkeypatch):
+def test_a_steps_code_is_known_by_its_module_and_what_it_calls_and_reads(monkeypatch):
     known = digest_of(breakout)
+    monkeypatch.setattr(breakout, "__module__", "elsewhere")
+    assert digest_of(breakout) != known
+    monkeypatch.undo()
     monkeypatch.setitem(breakout.__globals__, "LEVEL", 100.6)
     changed = digest_of(breakout)
     monkeypatch.setitem(breakout.__globals__, "over_level", lambda row: row.close >= LEVEL)
@@ -94,13 +122,36 @@ def test_a_step_that_reads_what_could_change_unseen_is_refused(monkeypatch):
 
 
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT", "0") != "0", reason="needs the compiler")
-def test_a_compiled_step_gives_the_bits_of_plain_python(monkeypatch):
+@pytest.mark.parametrize("step", [breakout, ranked, halving, averaged])
+def test_a_compiled_step_gives_the_bits_of_plain_python(step, monkeypatch):
     where, _ = busy(3)
-    plain, remembered = stepped(breakout, where, leverage=2.0)
+    plain, remembered = stepped(step, where, leverage=2.0)
     monkeypatch.setattr(jit._Mode, "compiled", False)
     jit.compiled()
-    machine, memory = stepped(breakout, where, leverage=2.0)
+    machine, memory = stepped(step, where, leverage=2.0)
 
-    assert len(plain.written.fills) > 3
+    assert len(plain.written.fills) > 2
     assert same_bytes(machine, plain)
     assert memory.tobytes() == remembered.tobytes()
+
+
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT", "0") != "0", reason="needs the compiler")
+def test_what_a_compiled_step_raises_is_raised_and_a_new_step_compiles_no_ledger(monkeypatch):
+    told = []
+    monkeypatch.setattr(jit._Mode, "compiled", False)
+    jit.compiled()
+    stepped(halving)
+    monkeypatch.setattr(jit._Mode, "tell", told.append)
+
+    with pytest.raises(ValueError, match="three"):
+        stepped(raising)
+    assert told == []
+
+
+def test_columns_of_other_lengths_than_the_bars_are_refused():
+    clock, bars, symbols = market()
+    vector = rules_of(settings(), symbols=["S0"])
+    account = layout.new_state(symbols, 100_000.0)
+
+    with pytest.raises(UsageError, match=r"columns of \[8, 7\] rows for 8 bars"):
+        simulate_step(averaged, clock, bars, rules=vector, state=account, columns=[bars.open, bars.close[1:]])
