@@ -159,6 +159,7 @@ class Ledger:
             # Nor does it matter how far the room for lots has grown, of which none is used.
             self.state.counters[layout.FREE_LOT] = 0
         self._drain()
+        self._held = None
         written = self._parts[0]
         if len(self._parts) > 1:
             columns: list[Any] = [np.concatenate(parts) for parts in zip(*self._parts, strict=True)]
