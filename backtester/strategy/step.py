@@ -41,6 +41,7 @@ BESIDE = (
     *("minutes_open", "minutes_left", "running_volume", "running_high", "running_low", "running_vwap"),
     *("running_bars", "quality_pct", "missing_before"),
 )
+TALK = ("print", "breakpoint", "input")
 # How often a strategy may ask at one label, on average over the symbols.
 ASKS_PER_SYMBOL = 8
 
@@ -195,6 +196,12 @@ def _kernel(python: types.FunctionType, folder: str) -> jit.Kernel[..., Any]:
     """
     own: dict[str, Any] = {}
     for name in python.__code__.co_names:
+        # Numba compiles a print that then waits for ever: the code around it has let go of the interpreter's lock.
+        if name in TALK and name not in python.__globals__ and jit.is_compiled():
+            raise StrategyError(
+                f"{python.__name__} calls {name}, which machine code cannot do and this run is compiled; "
+                "run it with --mode replay, or leave it out"
+            )
         value = python.__globals__.get(name)
         if isinstance(value, types.FunctionType) and value is not python:
             own[name] = _kernel(value, folder)
