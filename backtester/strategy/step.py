@@ -131,7 +131,9 @@ def _read(keys: Sequence[str]) -> list[str]:
 
 def failure(loaded: Loaded, where: str, error: Exception) -> StrategyError:
     """What a step's own code did wrong, or what Numba cannot compile of it."""
-    told = [line for line in str(error).splitlines() if line.strip()]
+    # Numba says once for every level of calls that it failed, and then what and where.
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith(("Failed in nopython", "During: resolving callee"))]
     is_numba = type(error).__module__.partition(".")[0] == "numba"
     words = " ".join(told[:4]) if is_numba else where_raised(error)
     return StrategyError(f"strategy {loaded.use}, {where}: {words}")
