@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from backtester.errors import VerificationError
 
 if TYPE_CHECKING:
     from backtester.run.audit import Audit
+    from backtester.run.warming import History
+
+WAYS = {"replay": "row by row", "interpreted": "as plain Python", "afresh": "with a strategy made anew"}
 
 
 @click.command()
@@ -20,57 +23,97 @@ if TYPE_CHECKING:
 @click.option("--sessions", type=click.IntRange(1), default=2, show_default=True, help="How many, evenly spread.")
 @click.option("--every", type=click.IntRange(1), default=13, show_default=True, help="Look at every so many bars.")
 @click.option("--full", is_flag=True, help="Look at every bar.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
+@click.option("--out", type=click.Path(path_type=Path), help="Keep the result in the manifest of CONFIG's run there.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(config_path: Path, store: Path, sessions: int, every: int, full: bool, as_json: bool) -> None:
+def command(
+    config_path: Path,
+    store: Path,
+    sessions: int,
+    every: int,
+    full: bool,
+    workers: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
     """Change the future of CONFIG's sessions and see whether its past moves; compare fast with slow; exit 8 if so.
 
     \b
     backtester audit my.toml --sessions 5 --full
+    backtester audit my.toml --out runs
     """
     from backtester.cli.talk import talk_aside
     from backtester.data.store import Store
-    from backtester.kernels import jit
     from backtester.run import plan as plans
-    from backtester.run.audit import run_audit
-    from backtester.run.pool import COMPILE_ROWS
+    from backtester.run.audit import choose_kernels_for, finished_run, keep, run_audit
 
     with talk_aside():
         plan = plans.from_file(config_path, Store(store))
-    rows = sum(plan.rows(session.date) for session in plan.sessions) / len(plan.sessions)
-    # Each look at a session computes it three times over, from its bars on.
-    if rows * sessions * (390 if full else 390 / every) * 3 >= COMPILE_ROWS:
-        jit.compiled()
-    with talk_aside():
-        found = run_audit(plan, sessions=sessions, every=every, full=full)
-    shown = {**found._asdict(), "violations": found.violations, "digest": found.digest}
-    click.echo(json.dumps(shown) if as_json else _text(found))
+        run_dir = finished_run(plan, out) if out is not None else None
+        every = 1 if full else every
+        choose_kernels_for(plan, sessions=sessions, every=every, tell=lambda text: click.echo(text, err=True))
+        found = run_audit(plan, sessions=sessions, every=every, workers=workers, config_path=config_path)
+    told = found.told()
+    if run_dir is not None:
+        keep(run_dir, told)
+    if as_json:
+        click.echo(json.dumps({**told, "violations": found.violations, "run_id": plan.run_id}))
+    else:
+        click.echo("\n".join([*_lines(found), f"sha256 {told['sha256']}"]))
     if found.violations:
         raise VerificationError(f"{config_path}: {found.violations} violations")
 
 
-def _text(found: Audit) -> str:
-    lines = [
-        f"audited {len(found.sessions)} sessions ({', '.join(found.sessions[:5])}), {found.checks} changed futures"
-    ]
+def _lines(found: Audit) -> list[str]:
+    shown = ", ".join(found.sessions[:5]) + (", ..." if len(found.sessions) > 5 else "")
+    lines = [f"audited {len(found.sessions)} sessions ({shown}), {found.checks:,} changed futures"]
     lines.append(f"{'FAIL' if found.leaks else 'ok  '}  nothing known by an instant depends on what came after it")
-    lines += [f"      {_leak(leak)}" for leak in found.leaks]
-    ways = " and ".join(found.compared) or "nothing"
+    lines += [f"      {line}" for line in _leaks(found.leaks)]
+    ways = ", ".join(f"{WAYS[way]} in {count} sessions" for way, count in found.compared.items()) or "nothing"
     lines.append(f"{'FAIL' if found.parity else 'ok  '}  the same bytes when run otherwise (compared: {ways})")
     lines += [f"      {line}" for line in found.parity]
-    for column, sessions in found.warm_up.items():
-        told = "more than 20 sessions" if sessions is None else f"{sessions} sessions"
-        lines.append(f"note  {column} needs {told} of history before its values stay the same")
+    lines += [f"note  {column} {_history(history)}" for column, history in found.warm_up.items()]
     for column, rows in found.order.items():
         lines.append(f"note  {column} depends on the order of symbols at one label in {rows} rows")
-    for text, count in found.failures.items():
-        lines.append(f"note  the strategy failed {count} times on a changed session: {text}")
-    lines.append(f"digest {found.digest}")
-    return "\n".join(lines)
+    for failure in found.failures:
+        lines.append(f"note  a changed session failed {failure.times} times, which compares nothing: {failure.where}")
+        lines.append(f"      {failure.words}")
+    return lines
 
 
-def _leak(leak: dict[str, object]) -> str:
+def _leaks(leaks: list[dict[str, Any]]) -> list[str]:
+    """Those of the first table of the pipeline in full; what comes after it has it from there, or its own."""
+    if not leaks:
+        return []
+    first = leaks[0]["output"]
+    lines = [_leak(leak) for leak in leaks if leak["output"] == first]
+    later: dict[str, int] = {}
+    for leak in leaks:
+        if leak["output"] != first:
+            later[leak["output"]] = later.get(leak["output"], 0) + 1
+    columns = ", ".join(f"{output} ({count})" for output, count in later.items())
+    return [*lines, f"and columns of what follows from it: {columns} (--json tells each)"] if later else lines
+
+
+def _leak(leak: dict[str, Any]) -> str:
     import numpy as np
 
-    at = np.datetime64(int(str(leak["timestamp"])), "us")
+    at = np.datetime64(leak["timestamp"], "us").astype("datetime64[s]")
     where = f"{leak['output']}.{leak['column']} of {leak['symbol'] or 'the account'} at {at}Z"
-    return f"{where} changed with a bar {leak['distance_bars']} labels later ({leak['poison']}, {leak['places']} times)"
+    away = leak["distance_bars"]
+    how = f"{leak['poison']} first, {leak['places']} times"
+    return f"{where} changed with what came up to {away} label{'s' if away != 1 else ''} later ({how})"
+
+
+def _history(history: History) -> str:
+    first = f"has its first value with bar {history.first_bars} of {history.interval}"
+    if history.first_bars is None:
+        first = "has no value without history"
+    if history.bars == 0:
+        return f"{first}; nothing before the session changes it"
+    if history.bars is None:
+        tried = (
+            f"with all of the {history.tried_sessions} sessions tried" if history.tried_sessions else "; none to try"
+        )
+        return f"{first}; it goes on overnight, and still changes {tried}"
+    return f"{first}; the {history.bars} bars before the session change it ({history.sessions} sessions), more do not"

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from backtester.data.run_dir import RunDir
+    from backtester.run.attest import Attestor
     from backtester.run.plan import Plan
     from backtester.run.pool import Progress
 
@@ -89,7 +87,7 @@ def command(
             out,
             workers=workers,
             resume=resume,
-            attest=_attest(attest) if attest else None,
+            attestor=_attestor(plan, attest),
             tell=_say,
             progress=_Bar(verbose=verbose).show,
         )
@@ -107,14 +105,16 @@ def command(
 
     metrics = headline.metrics_of(RunDir(outcome.run_dir)) if plan.strategy is not None else {}
     refused = headline.refusals(RunDir(outcome.run_dir)) if plan.strategy is not None else {}
+    attested = {"attestation": outcome.attestation} if attest and outcome.attestation is not None else {}
     ties = {} if permute_ties is None else _ties(plan, permute_ties)
     if as_json:
         more = {"metrics": headline.as_json(metrics), "refused": refused} if metrics else {}
-        click.echo(json.dumps(result | more | ({"ties": ties} if ties else {})))
+        click.echo(json.dumps(result | more | attested | ({"ties": ties} if ties else {})))
     else:
         already = "" if outcome.computed else " (already complete)"
         click.echo(f"{outcome.sessions} sessions, {outcome.bars:,} bars in {seconds:.2f} s{already}: {outcome.run_dir}")
         lines = [*(headline.headline(metrics) if metrics else ()), *headline.refusals_line(refused)]
+        lines += _attested(outcome.attestation) if outcome.attestation is not None and attest else []
         for line in [*lines, *(headline.ties_line(ties) if ties else ())]:
             click.echo(line)
     if outcome.attestation is not None and outcome.attestation["violations"]:
@@ -138,10 +138,21 @@ def _ties(plan: Plan, orders: int) -> dict[str, Any]:
     return {"orders": orders, "seed": ties.SEED, "pnl": spread.pnl.tolist(), "widest": spread.widest}
 
 
-def _attest(sessions: int) -> Callable[[Plan, RunDir], dict[str, Any]]:
-    from backtester.run.attest import attest
+def _attestor(plan: Plan, sessions: int) -> Attestor | None:
+    """Imported where it is asked for: it brings Polars."""
+    if not sessions:
+        return None
+    from backtester.run.attest import Attestor
 
-    return lambda plan, run_dir: attest(plan, run_dir, sessions)
+    return Attestor(plan, sessions)
+
+
+def _attested(found: dict[str, Any]) -> list[str]:
+    """What an attestation says, for people."""
+    sessions, violations = found["sessions"], found["violations"]
+    verdict = f"{len(violations)} violations" if violations else "nothing known by then depends on what came after"
+    lines = [f"attested at one instant of {len(sessions)} sessions ({', '.join(sessions[:5]) or 'none'}): {verdict}"]
+    return [*lines, *(f"  not attested: {day}: {why}" for day, why in found["skipped"].items())]
 
 
 class _Bar:

@@ -69,6 +69,7 @@ class Manifest(TypedDict):
     tables: dict[str, int]
     run_tables: dict[str, TableFile]
     attestation: NotRequired[dict[str, Any]]  # of a run with --attest: what it looked for and found
+    audit: NotRequired[dict[str, Any]]  # of `backtester audit --out`: the same
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
+import multiprocessing
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,95 +14,115 @@ import polars as pl
 import pyarrow as pa
 
 from backtester.config.whole import Config
-from backtester.data.columns import symbols_of
-from backtester.data.durable import canonical_json, sha256
-from backtester.data.session_file import bars_table
-from backtester.features.grid import interval_windows, session_grid
-from backtester.features.rows import rows_of
+from backtester.data.durable import canonical_json, owned, sha256
+from backtester.data.run_dir import RunDir
+from backtester.data.store import Store
+from backtester.errors import UsageError
 from backtester.kernels import jit
-from backtester.run.commit import Carry, carried
-from backtester.run.indicating import warmed
-from backtester.run.loading import Loaded, Loader
+from backtester.run import plan as plans
+from backtester.run.levels import MOMENTS, At, Level, copied, levels_of, own_code, sampled, tables_at, turned
 from backtester.run.plan import Plan
-from backtester.run.session import Prepared, columns_of, complete, continued, prepare
+from backtester.run.pool import choose_kernels
+from backtester.run.warming import History, warm_up
 from backtester.strategy import audit
-from backtester.strategy.columns import bars_frame, indicators_frame
+from backtester.strategy.audit import Failure, Report, failure, summed
 
-# A bar's fill is told with the bar; that the bar after it is missing is not known then, and said to be so.
-NOT_OF_THE_MOMENT = {"fills": ("gap_adjacent",)}
-# What a session's tables tell of each moment, and where the moment stands.
-MOMENTS = {
-    "derived_bars": "known_at",
-    "indicators": "known_at",
-    "signals": "known_at",
-    "fills": "timestamp",
-    "order_events": "timestamp",
-    "equity": "timestamp",
-}
-PIPELINE_POISONS = (audit.TRUNCATED, audit.SCALED, audit.RANDOM)  # no bar of a store is NaN
-
-
-class At(NamedTuple):
-    """A sampled session with what it takes over."""
-
-    loaded: Loaded
-    carry: Carry
-    strategy: Any  # as the strategy was before the session
+# Plain Python runs about 100,000 rows a second, two indicators counting as the pass: sampled sessions are compared
+# with it until so much is done, and the first whatever it is. Not by the clock: an audit finds the same every time.
+INTERPRETED_ROWS = 1_000_000
+# What two orders of the symbols may differ by for sums that are made in another order.
+ROUNDING = 1e-9
+HINTS = {"afresh": ": the strategy keeps from session to session what a resumed run has not"}
 
 
 class Audit(NamedTuple):
-    """What an audit found; violations are sentences, one each."""
+    """What an audit found; violations are leaks and sentences of parity, one each."""
 
     sessions: list[str]
-    checks: int
-    leaks: list[dict[str, Any]]
+    checks: int  # changed futures that were computed and compared
+    leaks: list[dict[str, Any]]  # one an output and column: the first session's, with all sessions' places
     parity: list[str]
-    order: dict[str, int]  # column -> rows that depend on the order of symbols at one label
-    warm_up: dict[
-        str, int | None
-    ]  # column -> sessions of history until nothing changes any more, None beyond those tried
-    failures: dict[str, int]
-    compared: list[str]  # which ways of running were compared
+    compared: dict[str, int]  # in how many sessions each other way of running was compared
+    order: dict[str, int]  # output.column -> rows that depend on the order of symbols at one label
+    warm_up: dict[str, History]  # by column of the indicators
+    failures: list[Failure]  # of the strategy on changed futures, which compare nothing
 
     @property
     def violations(self) -> int:
-        """How many there are; order and warm-up are told, and are none."""
+        """How many there are; order, warm-up and failures are told, and are none."""
         return len(self.leaks) + len(self.parity)
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of everything it says."""
-        return sha256(canonical_json(self._asdict()))
+    def told(self) -> dict[str, Any]:
+        """Everything it says, and the SHA-256 of that: what a manifest keeps."""
+        said = self._asdict() | {"warm_up": {name: each._asdict() for name, each in self.warm_up.items()}}
+        said["failures"] = [each._asdict() for each in self.failures]
+        return said | {"sha256": sha256(canonical_json(said))}
 
 
-def run_audit(plan: Plan, *, sessions: int = 2, every: int = 13, full: bool = False) -> Audit:
-    """Audit `sessions` of the plan's sessions, evenly spread, at every `every`-th bar, at all with `full`."""
+class Task(NamedTuple):
+    """Sessions to audit, by number in the plan."""
+
+    chosen: list[int]
+    every: int  # look at every so many bars
+    interpreted: list[int]  # those to compare with plain Python
+
+
+def run_audit(
+    plan: Plan,
+    *,
+    sessions: int = 2,
+    every: int = 13,
+    workers: int = 1,
+    config_path: Path | None = None,
+) -> Audit:
+    """Audit `sessions` of the plan's sessions, evenly spread, at every `every`-th bar.
+
+    workers  processes; those beside this one make the plan again from `config_path`, and without it there are none
+    """
     plan = _telling(plan)
-    chosen = sorted({round(k) for k in np.linspace(0, len(plan.sessions) - 1, min(sessions, len(plan.sessions)))})
-    found = Audit([], 0, [], [], {}, {}, {}, [])
-    for at in sampled(plan, chosen):
-        day = at.loaded.session.date.isoformat()
-        checks, step = found.checks, 1 if full else every
-        for level in (_own_code(plan, at), pipeline(plan, at)):
-            if level is None:
-                continue
-            compute, inputs, poisons, known = level
-            cuts = audit.instants_of(known, every=step)
-            report = audit.look_ahead(compute, inputs, cuts=cuts, poisons=poisons)
-            checks += report.checks
-            fresh = [{"session": day, **leak._asdict()} for leak in report.leaks]
-            told = {(leak["output"], leak["column"]) for leak in found.leaks}
-            found.leaks.extend(leak for leak in fresh if (leak["output"], leak["column"]) not in told)
-            for text, count in report.failures.items():
-                found.failures[text] = found.failures.get(text, 0) + count
-            if poisons == audit.POISONS:
-                for (_, column), count in audit.order_sensitive(compute, inputs).items():
-                    found.order[column] = found.order.get(column, 0) + count
-        _compare(plan, at, found)
-        found = found._replace(checks=checks, sessions=[*found.sessions, day])
-    if chosen:
-        found = found._replace(warm_up=_warm_up(plan, plan.sessions[chosen[-1]].date.isoformat()))
-    return found
+    chosen = _chosen(plan, sessions)
+    task = Task(chosen, every, _interpretable(plan, chosen) if jit.is_compiled() else [])
+    shares = [task._replace(chosen=chosen[k::workers]) for k in range(min(workers, len(chosen)))]
+    if config_path is None or len(shares) == 1:
+        parts = _parts(plan, task)
+    else:
+        with ProcessPoolExecutor(len(shares) - 1, multiprocessing.get_context("spawn")) as pool:
+            how = config_path, plan.store.root
+            others = [pool.submit(_parts_elsewhere, *how, share, is_compiled=jit.is_compiled()) for share in shares[1:]]
+            parts = _parts(plan, shares[0])
+            for other in others:
+                parts |= other.result()
+    found = _together(parts[number] for number in chosen)
+    return found._replace(warm_up=warm_up(plan, chosen[-1])) if chosen else found
+
+
+def choose_kernels_for(plan: Plan, *, sessions: int, every: int, tell: Callable[[str], None]) -> None:
+    """Compiled kernels where an audit has enough to do: a look computes a session, and there are seven an instant."""
+    looks = 7 * len(range(0, 390, every))
+    choose_kernels(plan, [plan.sessions[k] for k in _chosen(plan, sessions) for _ in range(looks)], tell)
+
+
+def _chosen(plan: Plan, sessions: int) -> list[int]:
+    count = min(sessions, len(plan.sessions))
+    return sorted({round(k) for k in np.linspace(0, len(plan.sessions) - 1, count)})
+
+
+def finished_run(plan: Plan, out: Path) -> RunDir:
+    """The finished run of the plan under `out`; UsageError if there is none: only the same run may keep an audit."""
+    run_dir = RunDir(out / plan.run_id)
+    if run_dir.manifest() is None:
+        raise UsageError(f"{run_dir.root} is no finished run, so it cannot keep the audit; `backtester run` it first")
+    return run_dir
+
+
+def keep(run_dir: RunDir, told: dict[str, Any]) -> None:
+    """Write what an audit told into the run's manifest, in place of an earlier one's."""
+    with owned(run_dir.root, "run"):
+        manifest = run_dir.manifest()
+        if manifest is None:
+            raise UsageError(f"{run_dir.root} is no finished run any more, so it cannot keep the audit")
+        manifest["audit"] = told
+        run_dir.finish(manifest)
 
 
 def _telling(plan: Plan) -> Plan:
@@ -111,148 +133,130 @@ def _telling(plan: Plan) -> Plan:
     return dataclasses.replace(plan, config=config)
 
 
-def sampled(plan: Plan, chosen: list[int]) -> Iterator[At]:
-    """The chosen sessions; those between them are computed where each takes over from the one before."""
-    loader, carry = Loader(plan), first_carry(plan)
-    for number, session in enumerate(plan.sessions[: chosen[-1] + 1]):
-        if number not in chosen and not plan.is_chained and not plan.historical:
-            continue
-        loaded = loader.load(session)
-        if number in chosen:
-            kept = None if plan.strategy is None else copy.deepcopy(plan.strategy.strategy)
-            yield At(loaded, carry, kept)
-        if plan.is_chained and number < chosen[-1]:
-            carry = carried(complete(plan, prepare(plan, loaded), carry).tables)
+def _interpretable(plan: Plan, chosen: list[int]) -> list[int]:
+    """The first of the chosen sessions, and more of them while there are not too many rows."""
+    taken: list[int] = []
+    rows = 0.0
+    for number in chosen:
+        rows += plan.rows(plan.sessions[number].date) * (1 + len(plan.indicators) / 2)
+        if taken and rows > INTERPRETED_ROWS:
+            break
+        taken.append(number)
+    return taken
 
 
-def first_carry(plan: Plan) -> Carry:
-    """What the run's first session takes over."""
-    state = warmed(plan) if plan.is_chained else None
-    return carried({} if state is None else {"indicator_state": state})
+def _parts_elsewhere(path: Path, store: Path, task: Task, *, is_compiled: bool) -> dict[int, Audit]:
+    """The same in a process of its own."""
+    if is_compiled:
+        jit.compiled()
+    return _parts(_telling(plans.from_file(path, Store(store))), task)
 
 
-def _tables(plan: Plan, at: At, bars: pa.Table | None = None) -> dict[str, pa.Table]:
-    """The session's tables, of other bars if given, by a strategy as it was before the session."""
-    if plan.strategy is not None:
-        own = dataclasses.replace(plan.strategy, strategy=copy.deepcopy(at.strategy))
-        plan = dataclasses.replace(plan, strategy=own)
-    loaded = at.loaded if bars is None else dataclasses.replace(at.loaded, bars=bars)
-    return complete(plan, prepare(plan, loaded), at.carry).tables
+def _parts(plan: Plan, task: Task) -> dict[int, Audit]:
+    """What each session gave, by its number."""
+    fresh = copied(plan)
+    return {
+        number: _of_session(at, fresh, task, number)
+        for number, at in zip(task.chosen, sampled(plan, task.chosen), strict=True)
+    }
 
 
-Level = tuple[audit.Compute, audit.Frames, tuple[str, ...], audit.Frames]
+def _of_session(at: At, fresh: Plan, task: Task, number: int) -> Audit:
+    reports = [_looked(level, task.every) for level in levels_of(at)]
+    leaks: dict[tuple[str, str], dict[str, Any]] = {}
+    day = at.loaded.session.date.isoformat()
+    for report in reports:
+        for leak in report.leaks:
+            leaks.setdefault((leak.output, leak.column), {"session": day, **leak._asdict()})
+    failures = [each for report in reports for each in report.failures]
+    parity, compared = _compared(at, fresh, number, is_interpreted=number in task.interpreted)
+    checks = sum(report.checks for report in reports)
+    order = _order(at, failures)
+    return Audit([day], checks, list(leaks.values()), parity, compared, order, {}, summed(failures))
 
 
-def _own_code(plan: Plan, at: At) -> Level | None:
-    """The strategy's own code on its frames; None for strategies that are called bar by bar."""
-    strategy = plan.strategy
-    if strategy is None or strategy.kind != "columns":
-        return None
-    prepared: Prepared = prepare(plan, at.loaded)
-    session = at.loaded.session
-    rows = rows_of(prepared.done, session, plan.derived, plan.config.interval)
-    columns = columns_of(plan, prepared, continued(plan, prepared, at.carry), rows)
-    bars = bars_frame(rows)
-    inputs = {"bars": bars, "indicators": bars.select(audit.KEYS).hstack(indicators_frame(columns, bars.height))}
-
-    def compute(frames: audit.Frames) -> audit.Frames:
-        made = copy.deepcopy(at.strategy)
-        wishes = made.signals(frames["bars"], frames["indicators"].drop(audit.KEYS))
-        wishes = wishes.collect() if isinstance(wishes, pl.LazyFrame) else pl.DataFrame(wishes)
-        return {"signals": frames["bars"].select(audit.KEYS).hstack(wishes.drop(audit.KEYS, strict=False))}
-
-    return compute, inputs, audit.POISONS, inputs
+def _looked(level: Level, every: int) -> Report:
+    cuts = audit.instants_of(level.inputs, every=every)
+    return audit.look_ahead(level.compute, level.inputs, cuts=cuts, poisons=level.poisons)
 
 
-def pipeline(plan: Plan, at: At) -> Level:
-    """Everything from the source bars on: derived bars, indicators, signals, fills, equity."""
-    session, bars = at.loaded.session, at.loaded.bars
-    names: list[str] = symbols_of(bars).to_pylist()
-    frame = pl.DataFrame(bars).with_columns(pl.col("symbol").cast(pl.String))
-    stamps = frame["timestamp"].to_physical().to_numpy()
-    grid = session_grid(session, plan.source, stamps, hours="extended")
-    windows = interval_windows(session, grid, plan.source)
-    known = windows.known_at[windows.of_label][np.searchsorted(grid.labels, stamps)]
-    if plan.config.run.hours == "regular":
-        known = np.where(stamps < session.close_at, np.minimum(known, session.close_at), known)
-    kind = pl.Datetime("us", "UTC")
-    inputs = {"bars": frame.with_columns(pl.Series("known_at", known).cast(kind))}
-
-    def compute(frames: audit.Frames) -> audit.Frames:
-        changed = frames["bars"]
-        codes = changed["symbol"].cast(pl.Enum(names)).to_physical().to_numpy().astype(np.int32)
-        values = [changed[name].to_numpy() for name in ("open", "high", "low", "close", "volume")]
-        labels = changed["timestamp"].to_physical().to_numpy()
-        return moments(_tables(plan, at, bars_table(labels, codes, names, values)))
-
-    return compute, inputs, PIPELINE_POISONS, inputs
-
-
-def moments(tables: Mapping[str, pa.Table]) -> dict[str, pl.DataFrame]:
-    """The tables that tell of moments, each row with the instant at which its label is known."""
-    known = None
-    if "equity" in tables:
-        equity = pl.DataFrame(tables["equity"])
-        known = equity.select("timestamp", "known_at")
-    found = {}
-    for name, moment in MOMENTS.items():
-        if name not in tables:
-            continue
-        frame = pl.DataFrame(tables[name])
-        texts = [column for column in frame.columns if frame[column].dtype in (pl.Categorical, pl.Enum)]
-        frame = frame.with_columns(pl.col(column).cast(pl.String) for column in texts)
-        if moment == "timestamp" and "known_at" not in frame.columns and known is not None:
-            frame = frame.join(known, on="timestamp", how="left", maintain_order="left")
-        if "symbol" not in frame.columns:
-            frame = frame.with_columns(symbol=pl.lit(""))
-        found[name] = frame.drop(NOT_OF_THE_MOMENT.get(name, ()), strict=False)
-    return found
-
-
-def _compare(plan: Plan, at: At, found: Audit) -> None:
-    """Fast against slow: what differs is a line of found.parity."""
-    whole = _tables(plan, at)
+def _compared(at: At, fresh: Plan, number: int, *, is_interpreted: bool) -> tuple[list[str], dict[str, int]]:
+    """What differs when the session is run otherwise, in words; and how it was run."""
+    whole, plan = tables_at(at), at.plan
     ways: dict[str, dict[str, pa.Table]] = {}
     if plan.strategy is not None and plan.strategy.kind != "event":
-        ways["replay"] = _tables(dataclasses.replace(plan, is_replayed=not plan.is_replayed), at)
-    # Plain Python takes a hundred times as long: the first sampled session stands for all.
-    if jit.is_compiled() and not found.sessions:
+        ways["replay"] = tables_at(at, plan=dataclasses.replace(plan, is_replayed=not plan.is_replayed))
+    if is_interpreted:
         with jit.interpreted():
-            ways["interpreted"] = _tables(plan, at)
-    for way, tables in ways.items():
-        if way not in found.compared:
-            found.compared.append(way)
-        for name in sorted({*whole, *tables}):
-            if name not in whole or name not in tables or not whole[name].equals(tables[name]):
-                found.parity.append(f"{at.loaded.session.date}: table {name} differs when run {way}")
+            ways["interpreted"] = tables_at(at)
+    # Event strategies may remember, and are told the whole run again when it is resumed.
+    if number and plan.strategy is not None and plan.strategy.kind != "event":
+        ways["afresh"] = tables_at(at, plan=fresh)
+    parity = [
+        f"{at.loaded.session.date}: table {name} differs when run {way}{HINTS.get(way, '')}"
+        for way, tables in ways.items()
+        for name in sorted({*whole, *tables})
+        if name not in whole or name not in tables or not whole[name].equals(tables[name])
+    ]
+    return parity, dict.fromkeys(ways, 1)
 
 
-def _warm_up(plan: Plan, day: str) -> dict[str, int | None]:
-    """Of indicators that go on overnight, how many sessions of history change nothing of `day` any more."""
-    uses = [use for use in plan.indicators if use.is_chained]
-    if not uses:
-        return {}
-    number = next(k for k, session in enumerate(plan.sessions) if session.date.isoformat() == day)
-    bare = dataclasses.replace(plan, strategy=None)
-    whole = _indicators(bare, number, number)
-    found: dict[str, int | None] = {}
-    for back in (0, 1, 2, 5, 10, 20):
-        if back >= number:
-            break
-        shorter = _indicators(bare, number, back)
-        for use in uses:
-            for column in use.columns:
-                if found.get(column) is None and shorter[column].equals(whole[column], null_equal=True):
-                    found[column] = back
-    return {column: found.get(column) for use in uses for column in use.columns}
+def _order(at: At, failures: list[Failure]) -> dict[str, int]:
+    """In how many rows another order of the symbols changes a wish, by its bits, and what fills, beyond rounding.
+
+    Wishes are those of a strategy's own frames; fills those of the whole session, decided in the reverse order.
+    """
+    counts: dict[str, int] = {}
+    own = own_code(at)
+    try:
+        if own is not None:
+            found = audit.order_sensitive(own.compute, own.inputs)
+            counts |= {f"{output}.{column}": rows for (output, column), rows in found.items()}
+        if at.plan.strategy is not None and len(at.plan.symbols) > 1:
+            rows = _unlike_fills(tables_at(at)["fills"], turned(at)["fills"])
+            counts |= {"fills.quantity": rows} if rows else {}
+    except Exception as error:  # the strategy's own, which may count on the order
+        failures.append(failure(error))
+    return counts
 
 
-def _indicators(plan: Plan, number: int, back: int) -> pl.DataFrame:
-    """A session's indicators with `back` sessions of history before it."""
-    loader = Loader(plan)
-    carry = first_carry(plan) if back == number else {}
-    tables: dict[str, pa.Table] = {}
-    for session in plan.sessions[number - back : number + 1]:
-        tables = complete(plan, prepare(plan, loader.load(session)), carry).tables
-        carry = carried(tables)
-    return pl.DataFrame(tables["indicators"])
+def _unlike_fills(fills: pa.Table, others: pa.Table) -> int:
+    """At how many labels and symbols the units or the money of the fills differ."""
+    signed = pl.col("side") * pl.col("quantity")
+    keys = [pl.col("timestamp"), pl.col("symbol").cast(pl.String)]
+    sides = [
+        pl.DataFrame(table).group_by(keys).agg(units=signed.sum(), money=(signed * pl.col("price")).sum())
+        for table in (fills, others)
+    ]
+    pairs = sides[0].join(sides[1], on=["timestamp", "symbol"], how="full", coalesce=True).fill_null(0.0)
+    unlike = [
+        (pl.col(name) - pl.col(f"{name}_right")).abs() > ROUNDING * pl.max_horizontal(pl.col(name).abs(), 1.0)
+        for name in ("units", "money")
+    ]
+    return pairs.filter(pl.any_horizontal(unlike)).height
+
+
+def _together(parts: Iterable[Audit]) -> Audit:
+    """The sessions' audits as one."""
+    sessions: list[str] = []
+    parity: list[str] = []
+    leaks: dict[tuple[str, str], dict[str, Any]] = {}
+    sums: dict[str, dict[str, int]] = {"compared": {}, "order": {}}
+    failures: list[Failure] = []
+    checks = 0
+    for part in parts:
+        checks += part.checks
+        sessions += part.sessions
+        parity += part.parity
+        failures += part.failures
+        for leak in part.leaks:
+            first = leaks.setdefault((leak["output"], leak["column"]), leak)
+            if first is not leak:
+                first["places"] += leak["places"]
+                first["distance_bars"] = max(first["distance_bars"], leak["distance_bars"])
+        for name, total in sums.items():
+            for key, count in getattr(part, name).items():
+                total[key] = total.get(key, 0) + count
+    order = [*MOMENTS]
+    ranked = sorted(leaks.values(), key=lambda leak: (order.index(leak["output"]), leak["session"], leak["timestamp"]))
+    return Audit(sessions, checks, ranked, parity, sums["compared"], sums["order"], {}, summed(failures))

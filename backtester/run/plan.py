@@ -67,12 +67,13 @@ class Plan:
     run_id: str
     scanners: list[strategies.Loaded] = field(default_factory=list)  # as config.scanners
     is_replayed: bool = False  # row by row; the same bytes, so that it is no part of run_id
+    is_turned: bool = False  # symbols in reverse order; for an audit alone, which asks what their order decides
     _known: dict[int, _Listings] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def symbols(self) -> list[str]:
         """Every symbol of the run, sorted, those the store lacks included."""
-        return sorted([*self.listed, *self.unknown])
+        return sorted([*self.listed, *self.unknown], reverse=self.is_turned)
 
     def universe(self, session: date) -> list[str]:
         """The symbols listed by then, sorted: those that should have bars."""

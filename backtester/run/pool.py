@@ -18,7 +18,7 @@ from backtester.data.durable import owned, sweep_temporaries, write_whole
 from backtester.data.run_dir import RunDir
 from backtester.errors import UsageError
 from backtester.kernels import jit
-from backtester.run.commit import Carry, Done, carried, commit, committed_carry
+from backtester.run.commit import Carry, Completed, Done, carried, commit, committed_carry
 from backtester.run.indicating import warmed
 from backtester.run.loading import Loaded, Loader
 from backtester.run.manifest import finish
@@ -26,6 +26,7 @@ from backtester.run.plan import Plan
 from backtester.run.session import Prepared, complete, prepare
 
 if TYPE_CHECKING:
+    from backtester.run.attest import Attestor
     from backtester.run.guarding import Guard
 
 # Loading compiled kernels costs a second, in which plain Python does about this many rows.
@@ -59,6 +60,24 @@ class _Threads(NamedTuple):
         return self.loading.submit(self.loader.load, session)
 
 
+class _Watch(NamedTuple):
+    """What looks at the sessions of a chained run between their computation and their commit."""
+
+    guard: Guard | None
+    attestor: Attestor | None
+
+    def completed(self, plan: Plan, prepared: Prepared, carry: Carry) -> Completed:
+        """The next session, computed and looked at; what fails the guard raises."""
+        if self.attestor is not None:
+            self.attestor.before(prepared.loaded.session)
+        completed = complete(plan, prepared, carry)
+        if self.guard is not None:
+            self.guard.admit(completed)
+        if self.attestor is not None:
+            self.attestor.after(prepared.loaded, carry, completed.tables)
+        return completed
+
+
 class Progress(NamedTuple):
     """Where a run is."""
 
@@ -75,13 +94,13 @@ def run_plan(
     *,
     workers: int = 1,
     resume: bool = False,
-    attest: Callable[[Plan, RunDir], dict[str, Any]] | None = None,
+    attestor: Attestor | None = None,
     tell: Callable[[str], None] = lambda _: None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Outcome:
     """Compute what is not committed yet under `out`/<run_id>, and write the manifest.
 
-    attest  looks at the committed run before its manifest is written, which keeps what it says
+    attestor  looks at sessions as they are computed; the manifest keeps what it says
 
     The same bytes for any number of workers: sessions share nothing but the plan, and where each needs the one before
     it (plan.is_chained) they are completed in order, whoever prepared them.
@@ -96,16 +115,20 @@ def run_plan(
         carry = _carry(plan, run_dir, todo)
         bars = computed = 0
         guard = _guard(plan, run_dir, todo)
-        for done in _computed(plan, todo, run_dir, workers=workers, carry=carry, guard=guard):
+        watch = _Watch(guard, attestor)
+        for done in _computed(plan, todo, run_dir, workers=workers, carry=carry, watch=watch):
             run_dir.log(done.lines)
             bars, computed = bars + done.bars, computed + 1
             elapsed = time.perf_counter() - begun
             progress(Progress(computed, len(todo), bars, elapsed, done.lines))
         manifest = run_dir.manifest() if not todo else None
         if manifest is None:
-            attested = attest(plan, run_dir) if attest is not None else None
+            attested = attestor.report(run_dir) if attestor is not None else None
             tables = guard.run_tables() if guard else None
             manifest = finish(plan, run_dir, run_tables=tables, attestation=attested)
+        elif attestor is not None:
+            manifest["attestation"] = attestor.report(run_dir)
+            run_dir.finish(manifest)
     seconds = time.perf_counter() - begun
     counts = len(plan.sessions), computed, manifest["bars"], manifest["failed"]
     return Outcome(run_dir.root, *counts, seconds, manifest.get("attestation"))
@@ -180,13 +203,13 @@ def _guard(plan: Plan, run_dir: RunDir, todo: list[Session]) -> Guard | None:
 
 
 def _computed(
-    plan: Plan, todo: list[Session], run_dir: RunDir, *, workers: int, carry: Carry, guard: Guard | None
+    plan: Plan, todo: list[Session], run_dir: RunDir, *, workers: int, carry: Carry, watch: _Watch
 ) -> Iterator[Done]:
     """Each session's outcome as it is committed; at most `workers` + 1 sessions are in memory."""
     with _terminable(), ThreadPoolExecutor(1, "load") as loading, ThreadPoolExecutor(workers, "session") as pool:
         threads = _Threads(loading, Loader(plan), pool, workers)
         yield from (
-            _chained(plan, todo, run_dir, threads, carry, guard)
+            _chained(plan, todo, run_dir, threads, carry, watch)
             if plan.is_chained
             else _apart(plan, todo, run_dir, threads)
         )
@@ -210,7 +233,7 @@ def _apart(plan: Plan, todo: list[Session], run_dir: RunDir, threads: _Threads) 
 
 
 def _chained(
-    plan: Plan, todo: list[Session], run_dir: RunDir, threads: _Threads, carry: Carry, guard: Guard | None
+    plan: Plan, todo: list[Session], run_dir: RunDir, threads: _Threads, carry: Carry, watch: _Watch
 ) -> Iterator[Done]:
     """Sessions that take over from the one before: workers prepare and commit, this thread completes in order."""
     waiting = deque(todo)
@@ -222,10 +245,9 @@ def _chained(
                 preparing.append(threads.pool.submit(_prepared, plan, threads.load(waiting.popleft())))
             is_idle = not preparing
             if preparing:
-                completed = complete(plan, preparing.popleft().result(), carry)
+                prepared = preparing.popleft().result()
+                completed = watch.completed(plan, prepared, carry)
                 carry = carried(completed.tables)
-                if guard is not None:
-                    guard.admit(completed)
                 committing.add(threads.pool.submit(commit, run_dir, completed))
             finished, committing = wait(committing, None if is_idle else 0, FIRST_COMPLETED)
             yield from (future.result() for future in finished)

@@ -97,10 +97,10 @@ def _traded(
     columns, selections = columns_of(plan, prepared, indicated, rows), {}
     if plan.scanners:
         rows, selections["selections"] = scan(plan, prepared, indicated, rows, columns)
-    return selections | _decided(plan, strategy, prepared, rows, columns, tables, carry)
+    return selections | decided(plan, strategy, prepared, rows, columns, tables, carry)
 
 
-def _decided(
+def decided(
     plan: Plan,
     strategy: Strategy,
     prepared: Prepared,
@@ -109,6 +109,7 @@ def _decided(
     tables: dict[str, pa.Table],
     carry: Carry,
 ) -> dict[str, pa.Table]:
+    """What the strategy asks on these rows, and what becomes of it; `tables` as the session has them so far."""
     # Here and not above: they bring Polars, a quarter of a second that a run without a strategy has no use for.
     from backtester.run import replaying, trading
 
@@ -119,8 +120,8 @@ def _decided(
         from backtester.run import stepping
 
         return stepping.step_through(plan, strategy, rows, columns, carry, prepared.flow)
-    decided = trading.decide(strategy, rows, columns, prepared.flow)
-    return decided.tables | trading.trade(plan, decided, carry, prepared.flow)
+    made = trading.decide(strategy, rows, columns, prepared.flow)
+    return made.tables | trading.trade(plan, made, carry, prepared.flow)
 
 
 def columns_of(plan: Plan, prepared: Prepared, indicated: Indicated, rows: Rows) -> dict[str, Float64]:

@@ -6,23 +6,21 @@ bits. A difference names the output's column, the bar it belongs to, and how man
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 
-from backtester.arrays import Bool, Float64, Int64
+from backtester.arrays import Int64
+from backtester.strategy.futures import POISONS, Frames, Futures, instants_in
+from backtester.strategy.loading import where_raised
+from backtester.strategy.told import Output, Told, different, first_different, moved, nothing_of, told
 
-# How the future is changed. A NaN is no bar of ours: it is for a strategy's own code, which reads frames.
-TRUNCATED, NAN, SCALED, RANDOM = POISONS = ("truncated", "nan", "scaled", "random")
-KEYS = ("known_at", "timestamp", "symbol")
-# Columns that say when and whose, not what; the session's own times are the calendar's and known before it.
-UNTOUCHED = (*KEYS, "session_open", "session_close", "session", "interval")
-
-Frames = Mapping[str, pl.DataFrame]  # each with `known_at` and `timestamp` (UTC microseconds) and `symbol`
-Compute = Callable[[Frames], Frames]
+Compute = Callable[[Frames], Mapping[str, Output]]
 
 
 class Leak(NamedTuple):
@@ -39,12 +37,20 @@ class Leak(NamedTuple):
     places: int  # (cut, poison) pairs at which the column changed
 
 
+class Failure(NamedTuple):
+    """An error that the audited code raised on changed futures, which then compared nothing."""
+
+    where: str  # its kind and the line that raised it
+    words: str  # of the first one
+    times: int
+
+
 class Report(NamedTuple):
     """What an audit for look-ahead found."""
 
     leaks: list[Leak]
     checks: int  # changed futures that were computed and compared
-    failures: dict[str, int]  # errors of the audited code on changed futures, and how often; they compare nothing
+    failures: list[Failure]
 
 
 def look_ahead(
@@ -53,113 +59,101 @@ def look_ahead(
     *,
     cuts: Iterable[int],
     poisons: Sequence[str] = POISONS,
-    honest: Frames | None = None,
+    honest: Mapping[str, Output] | None = None,
     seed: int = 0,
 ) -> Report:
     """One leak per output and column that has any: its earliest bar, and the farthest distance seen.
 
     compute  gives outputs from inputs, both with their keys; called once a cut and poison
+    inputs   sorted by `known_at`
     cuts     instants, UTC microseconds: what is known later is changed, what is known by then must stay
     honest   the outputs of unchanged inputs, where they are known; one that is missing has no row
     """
     honest = compute(inputs) if honest is None else honest
-    instants = np.unique(np.concatenate([_instants(frame, "known_at") for frame in inputs.values()]))
+    whole = {name: told(output) for name, output in honest.items()}
+    futures = Futures(inputs, seed=seed)
+    instants = futures.instants
     found: dict[tuple[str, str], Leak] = {}
-    failures: dict[str, int] = {}
+    failures: list[Failure] = []
     checks = 0
     for cut, poison in itertools.product(cuts, poisons):
         try:
-            changed = compute({name: poisoned(frame, cut, poison, seed=seed) for name, frame in inputs.items()})
+            with _unheard():
+                changed = compute(futures.after(cut, poison))
         except Exception as error:  # the audited code is a user's, and may not stand a short or strange session
-            told = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-            failures[told] = failures.get(told, 0) + 1
+            failures.append(failure(error))
         else:
             checks += 1
-            for leak in _differences(honest, changed, cut, poison, instants):
+            for leak in _differences(whole, changed, cut, poison, instants):
                 key = leak.output, leak.column
                 found[key] = leak if key not in found else _merged(found[key], leak)
     leaks = sorted(found.values(), key=lambda leak: (leak.timestamp, leak.output, leak.column))
-    return Report(leaks, checks, failures)
-
-
-def poisoned(frame: pl.DataFrame, cut: int, poison: str, *, seed: int = 0) -> pl.DataFrame:
-    """The frame with every row known after `cut` cut off or changed.
-
-    Random prices of a row are moved by one factor, in whole cents, so that they are still a bar.
-    """
-    is_later = _instants(frame, "known_at") > cut
-    if poison == TRUNCATED:
-        return frame.filter(pl.Series(~is_later))
-    names = [name for name in frame.columns if name not in UNTOUCHED and _can_change(frame[name].dtype)]
-    if poison == NAN:
-        floats = [name for name in names if frame[name].dtype.is_float()]
-        return frame.with_columns(_where(frame[name], is_later, np.full(frame.height, np.nan)) for name in floats)
-    factor = np.full(frame.height, 1.5)
-    if poison == RANDOM:
-        factor = np.random.default_rng((seed, cut % 2**63)).uniform(0.5, 1.5, frame.height)
-    columns = []
-    for name in names:
-        values = frame[name].cast(pl.Float64).to_numpy() * factor
-        columns.append(_where(frame[name], is_later, values if poison == SCALED else np.round(values, 2)))
-    return frame.with_columns(columns)
+    return Report(leaks, checks, summed(failures))
 
 
 def instants_of(frames: Frames, *, every: int = 1) -> list[int]:
     """Every `every`-th instant at which something becomes known, the last one left out: nothing comes after it."""
-    known = np.unique(np.concatenate([_instants(frame, "known_at") for frame in frames.values()]))
-    chosen: list[int] = known[:-1][every // 2 :: every].tolist()
+    chosen: list[int] = Futures(frames).instants[:-1][every // 2 :: every].tolist()
     return chosen
 
 
 def order_sensitive(compute: Compute, inputs: Frames) -> dict[tuple[str, str], int]:
     """How many rows of each (output, column) change when symbols of equal labels come in reverse order."""
-    honest = compute(inputs)
     names = sorted({symbol for frame in inputs.values() for symbol in frame["symbol"].unique()}, reverse=True)
     place = {symbol: rank for rank, symbol in enumerate(names)}
     turned = {}
     for name, frame in inputs.items():
         ranks = np.array([place[symbol] for symbol in frame["symbol"].to_list()])
-        turned[name] = frame[np.lexsort((ranks, _instants(frame, "timestamp"))).tolist()]
-    counts = {}
-    for name, frame in compute(turned).items():
-        before, after = honest[name].sort(*KEYS), frame.sort(*KEYS)
-        if not before.select(KEYS).equals(after.select(KEYS)):
-            counts[name, "rows"] = abs(before.height - after.height) or before.height
+        turned[name] = frame[np.lexsort((ranks, instants_in(frame, "timestamp"))).tolist()]
+    return rows_changed(compute(inputs), compute(turned))
+
+
+def rows_changed(honest: Mapping[str, Output], other: Mapping[str, Output]) -> dict[tuple[str, str], int]:
+    """In how many rows each (output, column) differs, whatever order the rows of one label are in."""
+    counts: dict[tuple[str, str], int] = {}
+    for name, output in other.items():
+        before, after = told(honest[name]).in_order(), told(output).in_order()
+        if moved(before, after) is not None:
+            counts[name, "rows"] = abs(before.rows - after.rows) or before.rows
             continue
-        for column in _values(before):
-            differing = int(_differ(before[column], after[column]).sum())
-            if differing:
-                counts[name, column] = differing
+        for column in first_different(before, after):
+            counts[name, column] = int(different(before.columns[column], after.columns[column]).sum())
     return counts
 
 
-def _differences(honest: Frames, changed: Frames, cut: int, poison: str, instants: Int64) -> list[Leak]:
+def _differences(
+    whole: Mapping[str, Told], changed: Mapping[str, Output], cut: int, poison: str, instants: Int64
+) -> list[Leak]:
     leaks = []
     future = int(np.searchsorted(instants, cut, "right"))
-    for name, after in changed.items():
-        before = honest.get(name, after.clear())
-        before = before.filter(pl.Series(_instants(before, "known_at") <= cut))
-        after = after.filter(pl.Series(_instants(after, "known_at") <= cut))
+    outputs = {name: told(output) for name, output in changed.items()}
+    for name in dict.fromkeys([*outputs, *whole]):
+        before = (whole[name] if name in whole else nothing_of(outputs[name])).by(cut)
+        after = (outputs[name] if name in outputs else nothing_of(before)).by(cut)
 
-        def leak(row: int, column: str, *, frame: pl.DataFrame, output: str = name) -> Leak:
-            known_at = int(_instants(frame, "known_at")[row])
+        def leak(row: int, column: str, *, of: Told, output: str = name) -> Leak:
+            known_at = int(of.instants("known_at")[row])
             distance = future - int(np.searchsorted(instants, known_at))
-            timestamp = int(_instants(frame, "timestamp")[row])
-            return Leak(output, column, str(frame["symbol"][row]), timestamp, known_at, cut, poison, distance, 1)
+            timestamp = int(of.instants("timestamp")[row])
+            return Leak(output, column, of.symbol(row), timestamp, known_at, cut, poison, distance, 1)
 
-        same = min(before.height, after.height)
-        moved = np.zeros(same, dtype=np.bool_)
-        for key in KEYS:
-            moved |= _differ(before[key][:same], after[key][:same])
-        if moved.any() or before.height != after.height:
-            row = int(np.argmax(moved)) if moved.any() else same
-            leaks.append(leak(row, "rows", frame=before if row < before.height else after))
+        row = moved(before, after)
+        if row is not None:
+            leaks.append(leak(row, "rows", of=before if row < before.rows else after))
             continue
-        for column in _values(before):
-            differing = _differ(before[column], after[column])
-            if differing.any():
-                leaks.append(leak(int(np.argmax(differing)), column, frame=before))
+        leaks += [leak(row, column, of=before) for column, row in first_different(before, after).items()]
     return leaks
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """What the audited code prints is talk, and comes hundreds of times over."""
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        yield
 
 
 def _merged(first: Leak, other: Leak) -> Leak:
@@ -168,38 +162,18 @@ def _merged(first: Leak, other: Leak) -> Leak:
     return earliest._replace(distance_bars=farthest, places=first.places + other.places)
 
 
-def _values(frame: pl.DataFrame) -> list[str]:
-    return [name for name in frame.columns if name not in KEYS]
+def failure(error: Exception) -> Failure:
+    """An error of the audited code, once."""
+    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    kind = type(cause).__name__
+    place = where_raised(cause)[len(f"{kind}: {cause}") :]
+    return Failure(kind + place, str(cause).partition("\n")[0], 1)
 
 
-def _differ(before: pl.Series, after: pl.Series) -> Bool:
-    """True where two columns do not hold the same bits; null is the same as null alone."""
-    if before.dtype != after.dtype:
-        # A column without a value left has no type of its own: it holds nulls.
-        if pl.Null in (before.dtype, after.dtype):
-            wanted = after.dtype if before.dtype == pl.Null else before.dtype
-            return _differ(before.cast(wanted), after.cast(wanted))
-        return np.ones(len(before), dtype=np.bool_)
-    nulls = before.is_null().to_numpy() != after.is_null().to_numpy()
-    if before.dtype.is_float():
-        bits = [np.ascontiguousarray(each.fill_null(0.0).to_numpy()) for each in (before, after)]
-        width = np.int64 if before.dtype == pl.Float64 else np.int32
-        different: Bool = (bits[0].view(width) != bits[1].view(width)) | nulls
-        return different
-    same: Bool = before.eq_missing(after).to_numpy()
-    return ~same
-
-
-def _where(column: pl.Series, is_later: Bool, values: Float64) -> pl.Series:
-    """A column with other values where it is later; its nulls there are filled too, its type is kept."""
-    other = pl.Series(column.name, values).cast(column.dtype, strict=False)
-    return other.zip_with(pl.Series(is_later), column)
-
-
-def _can_change(kind: pl.DataType) -> bool:
-    return bool(kind.is_numeric())
-
-
-def _instants(frame: pl.DataFrame, name: str) -> Int64:
-    values: Int64 = frame[name].to_physical().to_numpy()
-    return values
+def summed(failures: Iterable[Failure]) -> list[Failure]:
+    """One for each place, with the first one's words."""
+    found: dict[str, Failure] = {}
+    for each in failures:
+        first = found.get(each.where)
+        found[each.where] = each if first is None else first._replace(times=first.times + each.times)
+    return list(found.values())
