@@ -145,8 +145,9 @@ class Desk:
     def live_orders(self) -> int:
         """How many orders are live."""
         self._settle()
-        live: int = self._counters[layout.LIVE]
-        return live
+        # What a guard cancelled keeps its row until the label is closed.
+        ids = self._books.state.orders[: self._counters[layout.LIVE], layout.ORDER_ID]
+        return int(np.count_nonzero(ids != layout.GONE))
 
     # What is asked.
 
@@ -178,7 +179,8 @@ class Desk:
     def open(self) -> None:
         """Steps 1 to 4 of this label, and all before it, if they are not done yet."""
         at = self.label
-        if self._reached == at and self._is_begun:
+        # Before the first bar the account is as the session before left it; after the last label all is done.
+        if not self._may_ask or (self._reached == at and self._is_begun):
             return
         self._books.move(self._readable, self._reached, at + 1, OPENING + CLOSING if self._is_begun else OPENING)
         self._reached, self._is_begun = at, True

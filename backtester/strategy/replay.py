@@ -49,7 +49,7 @@ def _told(strategy: Any, rows: Rows, data: SessionData, desk: Desk, derived: Map
     for t, (now, bars) in enumerate(zip(rows.label_known_at.tolist(), bars_by_label(rows), strict=True)):
         clock.now = now
         desk.label = t
-        # Without on_fill the ledger waits until somebody looks; who looks before the first bar sees what fills on it.
+        # Without on_fill the ledger waits until somebody looks.
         if tells_fills and (desk.is_busy or t == 0):
             desk.open()
             _tell_fills(has["on_fill"], data, desk)

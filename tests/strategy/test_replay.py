@@ -52,16 +52,26 @@ class Scripted:
     def __init__(self, requests, *, looks):
         self.requests, self.looks, self.fills, self.label = requests, looks, [], None
 
+    def on_session_start(self, data, desk):
+        before = desk._books.state.counters.tolist(), desk._books.state.account.tolist()
+        if self.looks:
+            self.look(desk)
+        assert before == (desk._books.state.counters.tolist(), desk._books.state.account.tolist())
+
     def on_fill(self, fill, data, desk):
         self.fills.append(fill)
+        if self.looks:
+            self.look(desk)
+
+    def look(self, desk):
+        assert np.isfinite([desk.equity, desk.cash, desk.position("S00"), desk.live_orders]).all()
 
     def on_bar(self, bar, data, desk):
         if desk.label == self.label:
             return
         self.label = desk.label
         if self.looks and desk.label % self.looks == 0:
-            assert np.isfinite(desk.equity)
-            assert np.isfinite(desk.cash)
+            self.look(desk)
         at = np.flatnonzero(self.requests.label == desk.label)
         for q, row in enumerate(at.tolist()):
             for name, column in desk._at.asked._asdict().items():
@@ -146,7 +156,7 @@ class Recorder:
         self.told.append(("end", (data.clock - OPEN) // MINUTE, desk.position("A")))
 
 
-def replayed(strategy, minutes=6, missing=()):
+def replayed(strategy, minutes=6, missing=(), *, flat_by=None, **rules):
     """A strategy's session of two symbols on a made-up market."""
     rows = [
         Row(OPEN + t * MINUTE, name, 10.0 + t, 11.0 + t, 9.0 + t, 10.5 + t, 1000.0)
@@ -158,11 +168,11 @@ def replayed(strategy, minutes=6, missing=()):
     done = run_pass(bars, whole, interval=minute, derived=five)
     made = rows_of(done, whole, five, minute)
     labels = clocks.session_labels(whole, made.grid.labels, made.grid.grid, step=MINUTE, rows=len(made.codes))
-    execution = Execution(capital=10_000.0)
+    execution, limits = Execution(capital=10_000.0, **rules), Limits(flat_by=flat_by)
     books = Ledger(
-        clocks.clock_of([labels]),
+        clocks.clock_of([labels], flat_by_us=limits.flat_by_us),
         clocks.market_of(made.bars, made.codes),
-        rules=rules_of(execution, Limits(), symbols=["A", "B"]),
+        rules=rules_of(execution, limits, symbols=["A", "B"]),
         state=state.new_state(2, execution.capital),
         is_last=True,
     )
@@ -257,6 +267,40 @@ def test_the_ledger_moves_when_somebody_looks_and_not_before():
     # Its first look is at a label; what it asked there and later is done by the second.
     assert late.calls == [(0, 3, 2), (2, 6, 3), (5, 6, 1)]
     assert told.calls == [(0, 1, 2), (0, 3, 3), (2, 4, 3), (3, 6, 1)]
+
+
+class Counts:
+    """Asks at the first bar; what it sees of the account at every bar and fill, and which rule filled."""
+
+    def __init__(self, **order):
+        self.order, self.seen = order, []
+
+    def on_bar(self, bar, data, desk):
+        if bar.symbol == "A":
+            if desk.label == 0:
+                desk.enter("A", 1, units=10.0, **self.order)
+            self.seen.append((desk.position("A"), desk.live_orders))
+
+    def on_fill(self, fill, data, desk):
+        assert (fill.position_after, fill.cash_after) == (desk.position("A"), desk.cash)
+        self.seen.append(fill.rule)
+
+
+@pytest.mark.parametrize("end", ["close", "open"])
+def test_a_fill_told_after_the_last_bar_finds_the_account_as_it_is(end):
+    counts = Counts()
+
+    replayed(counts, end=end)
+
+    assert counts.seen == [(0.0, 0), "market_open", *[(10.0, 0)] * 5, f"end_{end}"]
+
+
+def test_an_order_that_a_guard_cancelled_is_live_no_more():
+    counts = Counts(limit=1.0)
+
+    replayed(counts, flat_by="close-2m")
+
+    assert counts.seen == [(0.0, 0), *[(0.0, 1)] * 2, *[(0.0, 0)] * 3]
 
 
 def test_of_one_label_higher_ranks_are_asked_first():
