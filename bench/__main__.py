@@ -11,6 +11,7 @@ import numba
 import pyarrow as pa
 
 from bench import (
+    bench_audit,
     bench_history,
     bench_indicators,
     bench_ledger,
@@ -41,6 +42,7 @@ def main() -> None:
         bench_steps.main(quick=options.quick)
         bench_history.main(root, quick=options.quick)
         bench_strategy.main(root, quick=options.quick)
+        bench_audit.main(root, quick=options.quick)
 
 
 if __name__ == "__main__":

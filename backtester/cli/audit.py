@@ -69,7 +69,7 @@ def _lines(found: Audit) -> list[str]:
     lines = [f"audited {len(found.sessions)} sessions ({shown}), {found.checks:,} changed futures"]
     lines.append(f"{'FAIL' if found.leaks else 'ok  '}  nothing known by an instant depends on what came after it")
     lines += [f"      {line}" for line in _leaks(found.leaks)]
-    ways = ", ".join(f"{WAYS[way]} in {count} sessions" for way, count in found.compared.items()) or "nothing"
+    ways = ", ".join(f"{WAYS[way]} in {_counted(count)}" for way, count in found.compared.items()) or "nothing"
     lines.append(f"{'FAIL' if found.parity else 'ok  '}  the same bytes when run otherwise (compared: {ways})")
     lines += [f"      {line}" for line in found.parity]
     lines += [f"note  {column} {_history(history)}" for column, history in found.warm_up.items()]
@@ -116,4 +116,9 @@ def _history(history: History) -> str:
             f"with all of the {history.tried_sessions} sessions tried" if history.tried_sessions else "; none to try"
         )
         return f"{first}; it goes on overnight, and still changes {tried}"
-    return f"{first}; the {history.bars} bars before the session change it ({history.sessions} sessions), more do not"
+    in_sessions = _counted(history.sessions or 0)
+    return f"{first}; the {history.bars} bars before the session change it (in {in_sessions}), more do not"
+
+
+def _counted(sessions: int) -> str:
+    return f"{sessions} session{'' if sessions == 1 else 's'}"

@@ -19,7 +19,15 @@ from datetime import date
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
 
-from backtester.data.durable import make_folder, read_sealed, sealed_json, sha256, sha256_of, write_whole
+from backtester.data.durable import (
+    canonical_json,
+    make_folder,
+    read_sealed,
+    sealed_json,
+    sha256,
+    sha256_of,
+    write_whole,
+)
 from backtester.errors import StoreError, UsageError
 from backtester.schema import RUN_TABLES, SESSION_TABLES
 
@@ -261,6 +269,9 @@ class RunDir:
                 found.append(f"{session}: record {path} is not the one the manifest lists")
         for table, file in manifest["run_tables"].items():
             found += self._file_damage(table, self.run_table_path(table), file)
+        for name, proof in (("attestation", manifest.get("attestation")), ("audit", manifest.get("audit"))):
+            if proof is not None and proof.get("sha256") != _digest_of_rest(proof):
+                found.append(f"{self.manifest_path}: {name} is not what its sha256 says; {REMEDY}")
         return found
 
 
@@ -281,6 +292,11 @@ def _refuse_misplaced(path: Path, table: str, file: Any, expected: str, *, known
         )
     if not _is_count(file.get("rows")) or not isinstance(file.get("sha256"), str):
         raise StoreError(f"{path}: {table} has no count of rows or no digest; {REMEDY}")
+
+
+def _digest_of_rest(proof: dict[str, Any]) -> str:
+    """The digest that a proof in the manifest has of all else it says."""
+    return sha256(canonical_json({key: value for key, value in proof.items() if key != "sha256"}))
 
 
 def _run_table_path(table: str) -> str:

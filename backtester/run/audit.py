@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import multiprocessing
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -20,6 +22,7 @@ from backtester.data.store import Store
 from backtester.errors import UsageError
 from backtester.kernels import jit
 from backtester.run import plan as plans
+from backtester.run.commit import parquet
 from backtester.run.levels import MOMENTS, At, Level, copied, levels_of, own_code, sampled, tables_at, turned
 from backtester.run.plan import Plan
 from backtester.run.pool import choose_kernels
@@ -155,10 +158,12 @@ def _parts_elsewhere(path: Path, store: Path, task: Task, *, is_compiled: bool) 
 def _parts(plan: Plan, task: Task) -> dict[int, Audit]:
     """What each session gave, by its number."""
     fresh = copied(plan)
-    return {
-        number: _of_session(at, fresh, task, number)
-        for number, at in zip(task.chosen, sampled(plan, task.chosen), strict=True)
-    }
+    # What a strategy prints it would print hundreds of times.
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        return {
+            number: _of_session(at, fresh, task, number)
+            for number, at in zip(task.chosen, sampled(plan, task.chosen), strict=True)
+        }
 
 
 def _of_session(at: At, fresh: Plan, task: Task, number: int) -> Audit:
@@ -196,7 +201,7 @@ def _compared(at: At, fresh: Plan, number: int, *, is_interpreted: bool) -> tupl
         f"{at.loaded.session.date}: table {name} differs when run {way}{HINTS.get(way, '')}"
         for way, tables in ways.items()
         for name in sorted({*whole, *tables})
-        if name not in whole or name not in tables or not whole[name].equals(tables[name])
+        if name not in whole or name not in tables or parquet(whole[name]) != parquet(tables[name])
     ]
     return parity, dict.fromkeys(ways, 1)
 

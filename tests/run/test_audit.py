@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from backtester.cli import cli
+from backtester.data.run_dir import RunDir
 from backtester.data.store import Store
 from backtester.errors import StrategyError, VerificationError
 from backtester.run import plan as plans
@@ -183,6 +184,13 @@ def test_the_order_of_symbols_is_told_of_what_decides_bar_by_bar_too(root):
     assert (clean.order, cheap.violations, clean.violations) == ({}, 0, 0)
 
 
+def test_a_state_that_holds_no_number_yet_is_the_same_by_its_bytes(root):
+    """NaN, which is not equal to itself: an average of more bars than a session has."""
+    averages = [{"name": "sma", "period": 500, "key": "long", "scope": "continuous"}]
+
+    assert audited(root, "own:Clean", every=400, indicators=averages).parity == []
+
+
 def test_a_price_of_the_future_is_found_in_the_orders_before_it_fills(root):
     found = audited(root, "own:Peeking", every=30)
     clean = audited(root, "own:Clean", every=30)
@@ -234,6 +242,11 @@ def test_the_audit_goes_into_the_manifest_of_the_same_run(root):
     assert kept["sha256"] == told["sha256"]
     assert {name: told[name] for name in kept} == kept
     assert CliRunner().invoke(cli, ["verify", str(run_dir)]).exit_code == 0
+    run = RunDir(run_dir)
+    manifest = run.manifest()
+    manifest["audit"]["checks"] += 1
+    run.finish(manifest)
+    assert ["audit is not what its sha256 says" in text for text in run.manifest_damage()] == [True]
 
 
 def test_the_command_ends_with_8_on_a_violation(root):
