@@ -126,7 +126,7 @@ class Momentum:
         is_time = pl.col("known_at") >= pl.col("session_close") - pl.duration(minutes=self.last)
         is_first = is_time & (is_time.cum_sum().over("symbol") == 1)
         is_large = move.abs() * 10_000.0 > self.minimum_bps
-        return bars.select(enter=pl.when(is_first & is_large).then(move.sign().cast(pl.Int8)))
+        return bars.select(enter=pl.when(is_first & is_large).then(move.sign().cast(pl.Int8, strict=False)))
 
 
 @dataclass(frozen=True)
