@@ -15,7 +15,7 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from backtester.config.strategy import StrategyProblems
-from backtester.config.strict import nearest
+from backtester.config.strict import MISSING, nearest
 from backtester.config.whole import Config
 from backtester.errors import ConfigError
 
@@ -82,8 +82,8 @@ def line_of(problem: Any, root: type[BaseModel]) -> str:
     if problem["type"] == "extra_forbidden":
         known = dict.fromkeys(name for holder in holders for name in holder.model_fields)
         return f"{key}: unknown key (found {found!r}); {nearest(str(where[-1]), known)}"
-    if problem["type"] == "missing":
-        return f"{key}: missing; add it"
+    if problem["type"] == "missing" or message == MISSING:
+        return f"{key}: {MISSING}"
     if isinstance(found, dict):
         return f"{key}: {message}" if key else message
     return f"{key} is {found!r}; {message}{_nearest_choice(kind, found)}"

@@ -24,6 +24,8 @@ def _as_date(value: object) -> object:
 
 
 Day = Annotated[date, BeforeValidator(_as_date)]
+# What is said of a key that is not there.
+MISSING = "missing; add it"
 
 
 class Problem(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 from backtester.arrays import Clock, Float64, Market
 from backtester.errors import UsageError
 from backtester.execution.simulate import Ledger, Simulation
-from backtester.kernels.state import BEYOND, LEG_ROW, Rules, State
+from backtester.kernels.state import BEYOND, LEG_ROW, SIDE_ROW, Rules, State
 from backtester.kernels.stepping import Desk, Row, Stepper, with_step
 
 _loops: dict[Callable[..., object], Any] = {}
@@ -46,4 +46,6 @@ def simulate_step(
         raise UsageError(f"step: {stepper.made[BEYOND]} requests at one label, room for {room * symbols}; raise `room`")
     if row := stepper.made[LEG_ROW]:
         raise UsageError(f"step: a leg of the entry of row {row - 1} is not above 0; leave it out for none")
+    if row := stepper.made[SIDE_ROW]:
+        raise UsageError(f"step: the side that row {row - 1} asked for is neither 1 nor -1")
     return ledger.done()

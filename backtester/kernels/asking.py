@@ -65,7 +65,7 @@ from backtester.kernels.state import (
     Rules,
     State,
 )
-from backtester.kernels.steps import to_tick, whole_lots
+from backtester.kernels.steps import MOST_UNITS, to_tick, whole_lots
 
 
 @step
@@ -154,8 +154,8 @@ def wanted_position(symbol: int, unit: int, amount: float, rules: Rules, state: 
     elif unit == EQUITY_FRAC:
         worth = amount * equity_now(state)
         amount, units = worth, abs(worth) / mark
-    if math.isnan(units):
-        return units
+    if not units <= MOST_UNITS:
+        return math.nan
     units = whole_lots(units, rules.lot)
     return units if amount >= 0.0 else -units
 

@@ -63,7 +63,7 @@ from backtester.kernels.state import (
     Rules,
     State,
 )
-from backtester.kernels.steps import affordable, fee, tier_rate, whole_lots
+from backtester.kernels.steps import MOST_UNITS, affordable, fee, tier_rate, whole_lots
 
 # A limit in money is exceeded by more than this share of it, so that an order sized to it passes.
 SLACK = 1e-9
@@ -178,7 +178,7 @@ def refusal(k: int, t: int, clock: Clock, market: Market, rules: Rules, state: S
         return BAD_PRICE
     if state.orders[k, SIZE_UNIT] == CLOSE:
         return BAD_QUANTITY if state.book[state.orders[k, SYMBOL], POSITION] == 0.0 else NO_REASON
-    if not state.amounts[k, QUANTITY] > 0.0 and not math.isnan(state.amounts[k, QUANTITY]):
+    if not 0.0 < state.amounts[k, QUANTITY] <= MOST_UNITS and not math.isnan(state.amounts[k, QUANTITY]):
         return BAD_QUANTITY
     if rules.checks == 0:
         return NO_REASON

@@ -89,7 +89,7 @@ from backtester.kernels.state import (
     Rules,
     State,
 )
-from backtester.kernels.steps import NEARLY, affordable, fee, slipped, stop_inside, to_tick, whole_lots
+from backtester.kernels.steps import MOST_UNITS, NEARLY, affordable, fee, slipped, stop_inside, to_tick, whole_lots
 from backtester.kernels.touching import AS_LIMIT, AS_MARKET, FORCED, INSIDE, OPEN, condition
 
 # A bit of orders[:, FRACTIONS] beside those of requests: it carries legs not made yet.
@@ -153,7 +153,7 @@ def turn(
             price = final_price(reference, kind, where, side, signed >= 0.0, 0.0, row, market, rules)
             rate, per_unit = state.amounts[k, FEE_RATE], state.amounts[k, FEE_UNIT]
             state.amounts[k, QUANTITY] = sized(k, price, rate, per_unit, rules, state)
-            if state.amounts[k, QUANTITY] == 0.0:
+            if not 0.0 < state.amounts[k, QUANTITY] <= MOST_UNITS:
                 end_order(k, REJECTED, BAD_QUANTITY, at, rules.events, state, log)
                 return
         wanted = state.amounts[k, QUANTITY] - state.amounts[k, FILLED_UNITS]

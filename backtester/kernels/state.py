@@ -328,9 +328,9 @@ DIMENSIONS = {"equity": 2, "memory": 2}
 
 
 # Steps.made: requests of this label; the most a label asked for, where that was beyond the room; 1 while a label's
-# steps are taken and their requests not handled; 1 + a row that asked for a leg of 0 or less.
-MADE, BEYOND, WAITS, LEG_ROW = range(4)
-MADE_COUNTS = 4
+# steps are taken and their requests not handled; 1 + a row that asked for a leg of 0 or less, for a side that is none.
+MADE, BEYOND, WAITS, LEG_ROW, SIDE_ROW = range(5)
+MADE_COUNTS = 5
 
 
 class Steps(NamedTuple):

@@ -23,7 +23,7 @@ from backtester.kernels.addresses import number_at
 from backtester.kernels.codes import CANCEL, CONFIGURED, ENTER, EXIT, MARKET, ORDER, TARGET, UNIT
 from backtester.kernels.flat import Flat, step
 from backtester.kernels.jit import Kernel, is_compiled, kernel
-from backtester.kernels.state import AVERAGE, BEYOND, CASH, LEG_ROW, MADE, MADE_COUNTS, POSITION, State, Steps
+from backtester.kernels.state import AVERAGE, BEYOND, CASH, LEG_ROW, MADE, MADE_COUNTS, POSITION, SIDE_ROW, State, Steps
 
 NAN = float("nan")
 NO_NUMBERS, NO_MEMORY = np.zeros(0), np.zeros((0, 0))
@@ -67,20 +67,32 @@ class Desk(NamedTuple):
 
 @kernel
 def write(desk: Desk, symbol: int, kind: int, side: int, unit: int, amount: float, rank: float) -> int:
-    """Take the next row of the desk; -1 where there is no room, which is counted."""
+    """Take the next row of the desk; -1 where there is no room, which is counted.
+
+    A class's numbers are floats: whole ones are handed over as such wherever a whole one is asked for.
+    """
     q = desk.made[MADE]
     desk.made[MADE] = q + 1
     if q >= len(desk.requests.symbol):
         desk.made[BEYOND] = max(desk.made[BEYOND], q + 1)
         return -1
     asked = desk.requests
-    asked.symbol[q], asked.kind[q], asked.side[q], asked.unit[q] = symbol, kind, side, unit
+    asked.symbol[q], asked.kind[q], asked.side[q], asked.unit[q] = symbol, kind, int(side), int(unit)
     asked.amount[q], asked.rank[q] = amount, rank
     asked.order_type[q], asked.tif[q], asked.fractions[q], asked.exit_after_bars[q] = MARKET, 0, 0, 0
     asked.limit[q] = asked.stop[q] = asked.trail[q] = NAN
     asked.stop_loss[q] = asked.take_profit[q] = asked.leg_trail[q] = NAN
     asked.until[q], asked.group[q] = 0, -1
     return int(q)
+
+
+@kernel
+def is_side(row: Row, desk: Desk, side: float) -> bool:
+    """Is it one? The first row that asked for one that is none is noted, and the ledger never sees it."""
+    found = side in (1, -1)
+    if not found and desk.made[SIDE_ROW] == 0:
+        desk.made[SIDE_ROW] = row.row + 1
+    return found
 
 
 @kernel
@@ -96,12 +108,14 @@ def enter(
     exit_after_bars: int = 0, rank: float = 0.0,
 ) -> None:  # fmt: skip
     """Ask to enter on a side, with legs if their prices (or fractions, by the bits of Requests.fractions) are given."""
+    if not is_side(row, desk, side):
+        return
     q = write(desk, row.symbol, ENTER, side, unit, amount, rank)
     if q >= 0:
         asked = desk.requests
         asked.limit[q], asked.stop[q] = limit, stop
         asked.stop_loss[q], asked.take_profit[q], asked.leg_trail[q] = stop_loss, take_profit, trail
-        asked.fractions[q], asked.exit_after_bars[q] = fractions, exit_after_bars
+        asked.fractions[q], asked.exit_after_bars[q] = int(fractions), int(exit_after_bars)
     if desk.made[LEG_ROW] == 0 and (stop_loss <= 0.0 or take_profit <= 0.0 or trail <= 0.0):
         desk.made[LEG_ROW] = row.row + 1
 
@@ -125,11 +139,18 @@ def place(
     rank: float = 0.0,
 ) -> None:  # fmt: skip
     """Ask for one order as given."""
+    if not is_side(row, desk, side):
+        return
     q = write(desk, row.symbol, ORDER, side, unit, amount, rank)
     if q >= 0:
         asked = desk.requests
-        asked.order_type[q], asked.tif[q], asked.limit[q], asked.stop[q] = order_type, tif, limit, stop
-        asked.trail[q], asked.fractions[q], asked.until[q], asked.group[q] = trail, fractions, until, group
+        asked.order_type[q], asked.tif[q], asked.limit[q], asked.stop[q] = int(order_type), int(tif), limit, stop
+        asked.trail[q], asked.fractions[q], asked.until[q], asked.group[q] = (
+            trail,
+            int(fractions),
+            int(until),
+            int(group),
+        )
 
 
 @kernel

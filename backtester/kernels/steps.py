@@ -22,6 +22,16 @@ from backtester.kernels.state import Rules
 
 # A quantity this near to the next multiple of the lot, in lots, counts as that multiple.
 NEARLY = 1e-9
+# Every number this large is whole, and some are too large for an integer.
+ALL_WHOLE = 2.0**53
+# An order of more units than this is refused, as one of none is.
+MOST_UNITS = 1e18
+
+
+@step
+def floored(number: float) -> float:
+    """The largest whole number that is not above this one; NaN stays."""
+    return float(math.floor(number)) if abs(number) < ALL_WHOLE else number
 
 
 @step
@@ -29,7 +39,7 @@ def whole_lots(quantity: float, lot: float) -> float:
     """A quantity of at least 0, rounded down to a multiple of the lot; without a lot next to nothing is nothing."""
     if lot == 0.0:
         return quantity if quantity > NEARLY else 0.0
-    return math.floor(quantity / lot + NEARLY) * lot
+    return floored(quantity / lot + NEARLY) * lot
 
 
 @step
@@ -37,11 +47,11 @@ def to_tick(price: float, direction: int, rules: Rules) -> float:
     """A price rounded to the tick: down (-1), up (+1), or to the nearest with halves up (0); nearly whole is whole."""
     ticks = price * rules.per_tick if rules.per_tick > 0.0 else price / rules.tick
     if direction == 0:
-        whole = math.floor(ticks + 0.5 + NEARLY)
+        whole = floored(ticks + 0.5 + NEARLY)
     elif direction < 0:
-        whole = math.floor(ticks + NEARLY)
+        whole = floored(ticks + NEARLY)
     else:
-        whole = math.ceil(ticks - NEARLY)
+        whole = -floored(NEARLY - ticks)
     return whole / rules.per_tick if rules.per_tick > 0.0 else whole * rules.tick
 
 
@@ -211,11 +221,11 @@ def affordable(
         return whole_lots(most if most < left else left, rules.lot) if left > 0.0 else 0.0
     if cost_of(most, closing, price, side, margin, filled, value, charged, rate, per_unit, rules) <= budget:
         return whole_lots(most, rules.lot)
-    low, high = 0.0, most if rules.lot == 0.0 else math.floor(most / rules.lot + NEARLY) + 1.0
+    low, high = 0.0, most if rules.lot == 0.0 else floored(most / rules.lot + NEARLY) + 1.0
     unit = 1.0 if rules.lot == 0.0 else rules.lot
     slack = budget + NEARLY * price * rules.lot
     for _ in range(200):
-        middle = (low + high) / 2.0 if rules.lot == 0.0 else math.floor((low + high) / 2.0)
+        middle = (low + high) / 2.0 if rules.lot == 0.0 else floored((low + high) / 2.0)
         if middle <= low or middle >= high:
             break
         if cost_of(middle * unit, closing, price, side, margin, filled, value, charged, rate, per_unit, rules) <= slack:

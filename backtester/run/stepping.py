@@ -13,7 +13,7 @@ from backtester.data.columns import dictionary, empty, numbers, text
 from backtester.errors import BacktestError, StrategyError
 from backtester.execution.simulate import Ledger
 from backtester.features.rows import Rows
-from backtester.kernels.state import AVERAGE, BEYOND, CASH, LEG_ROW, MADE, POSITION
+from backtester.kernels.state import AVERAGE, BEYOND, CASH, LEG_ROW, MADE, POSITION, SIDE_ROW
 from backtester.kernels.stepping import Desk, Row, Stepper
 from backtester.run.commit import Carry
 from backtester.run.flow import Flow
@@ -22,6 +22,12 @@ from backtester.run.trading import ledger_of, written
 from backtester.schema.carried import STRATEGY_MEMORY
 from backtester.strategy import step as steps
 from backtester.strategy.loading import Loaded
+
+# What a step may not ask, by where Steps.made has the row that did.
+REFUSED = {
+    LEG_ROW: "stop_loss, take_profit or trail of an entry is not above 0, on either side; leave it out for none",
+    SIDE_ROW: "the side of an entry or order is neither 1 nor -1",
+}
 
 
 def step_through(
@@ -52,13 +58,10 @@ def step_through(
                 f"strategy {strategy.use}, {where}: {stepper.made[BEYOND]} requests at one label; expected at most "
                 f"{len(stepper.requests.label)}, {steps.ASKS_PER_SYMBOL} a symbol"
             )
-        if stepper.made[LEG_ROW]:
-            row = int(stepper.made[LEG_ROW]) - 1
-            at, symbol = np.datetime64(int(rows.timestamps[row]), "us"), rows.symbols[int(rows.codes[row])]
-            raise StrategyError(
-                f"strategy {strategy.use}, {where}: {at} {symbol}: stop_loss, take_profit or trail of an entry is not "
-                "above 0, on either side; leave it out for none"
-            )
+        for place, wrong in REFUSED.items():
+            if row := int(stepper.made[place]):
+                at, symbol = np.datetime64(int(rows.timestamps[row - 1]), "us"), rows.symbols[int(rows.codes[row - 1])]
+                raise StrategyError(f"strategy {strategy.use}, {where}: {at} {symbol}: {wrong}")
         tables = written(plan, ledger, rows.session, told)
         told.detail = f"{strategy.use}: {told.detail}"
     return tables | {"strategy_memory": _memory_table(memory, plan.symbols)}

@@ -26,6 +26,9 @@ NOTHING_KEPT: Any = np.zeros((1, 1)).data
 # At one label a strategy may ask this often per symbol, all symbols together.
 ASKS_PER_SYMBOL, LEAST_ROOM = 8, 64
 LEGS = frozenset(("stop_loss", "take_profit", "trail", "stop_loss_frac", "take_profit_frac", "trail_frac"))
+AMOUNTS = frozenset(("units", "notional", "equity_frac", "cash_frac", "weight"))
+WORDS = {"tif": codes.TIFS, "order_type": codes.ORDER_TYPES}
+WHOLE_NUMBERS = frozenset((*WORDS, "exit_after", "until", "group"))
 # The label of a request that is not made yet.
 NEVER = np.iinfo(np.int32).max
 
@@ -153,26 +156,23 @@ class Desk:
 
     def enter(self, symbol: str, side: int, **how: Any) -> None:
         """Enter on `side`, +1 or -1; `how` as in kernels.desk.enter."""
-        for name in LEGS.intersection(how):
-            if how[name] <= 0.0:
-                raise StrategyError(f"{symbol}: {name} is {how[name]}; expected above 0, on either side")
-        desk.enter.plain(self._desk(symbol), side, **how)
+        self._ask(desk.enter.plain, symbol, _side(symbol, side), **how)
 
     def exit_(self, symbol: str, rank: float = 0.0) -> None:
         """Close the position, its orders cancelled."""
-        desk.exit_.plain(self._desk(symbol), rank)
+        self._ask(desk.exit_.plain, symbol, rank=rank)
 
     def target(self, symbol: str, **amount: float) -> None:
         """Hold `units`, `notional` or `weight`; negative is short."""
-        desk.target.plain(self._desk(symbol), **amount)
+        self._ask(desk.target.plain, symbol, **amount)
 
     def place(self, symbol: str, side: int, **how: Any) -> None:
         """One order as given; `how` as in kernels.desk.place."""
-        desk.place.plain(self._desk(symbol), side, **how)
+        self._ask(desk.place.plain, symbol, _side(symbol, side), **how)
 
     def cancel(self, symbol: str, rank: float = 0.0) -> None:
         """Cancel every live order of the symbol."""
-        desk.cancel.plain(self._desk(symbol), rank)
+        self._ask(desk.cancel.plain, symbol, rank=rank)
 
     # What the replay does.
 
@@ -257,6 +257,21 @@ class Desk:
             raise StrategyError(f"{symbol!r} is no symbol of the run")
         return code
 
+    def _ask(self, asking: Any, symbol: str, *side: int, **how: Any) -> None:
+        at, count = self._desk(symbol), self.asked[0]
+        is_target = asking is desk.target.plain
+        if len(AMOUNTS.intersection(how)) != 1 and (is_target or len(AMOUNTS.intersection(how)) > 1):
+            given = ", ".join(name for name in how if name in AMOUNTS) or "no amount"
+            raise StrategyError(f"{symbol}: {asking.__name__} with {given}; give one")
+        for name, value in how.items():
+            how[name] = _said(symbol, name, value, is_signed=is_target)
+        try:
+            asking(at, *side, **how)
+        except (TypeError, ValueError) as error:
+            # A request that is half written is none, whoever catches this.
+            self.asked[0] = count
+            raise StrategyError(f"{symbol}: {error}") from error
+
     def _desk(self, symbol: str) -> desk.Desk:
         if not self._may_ask:
             raise StrategyError("nothing can be asked before a session's first bar or after its last; ask in on_bar")
@@ -280,6 +295,32 @@ class Desk:
         self.asked = counts  # [0]: how many requests there are so far
         plain: list[Any] = [column.data for column in columns]
         self._at = desk.Desk(0, 0, 0.0, 0.0, 0.0, 0.0, NOTHING_KEPT, counts, Requests(*plain))
+
+
+def _side(symbol: str, side: Any) -> int:
+    if side not in (1, -1):
+        raise StrategyError(f"{symbol}: side is {side!r}; expected 1 to buy, -1 to sell")
+    return int(side)
+
+
+def _said(symbol: str, name: str, value: Any, *, is_signed: bool) -> Any:
+    """An argument of a request as the kernel takes it: a word as its number; a number that is one."""
+    if name in WORDS and isinstance(value, str):
+        if value not in WORDS[name]:
+            raise StrategyError(f"{symbol}: {name} is {value!r}; expected {', '.join(WORDS[name])}")
+        return WORDS[name].index(value)
+    if name in WHOLE_NUMBERS:
+        if not isinstance(value, int | np.integer) or isinstance(value, bool):
+            raise StrategyError(f"{symbol}: {name} is {value!r}; expected a whole number")
+        return int(value)
+    if not isinstance(value, float | int | np.number) or value != value:
+        # Left out it has a meaning of its own, which nobody asked for who computed NaN.
+        raise StrategyError(f"{symbol}: {name} is {value!r}; expected a number, or leave it out")
+    if name in LEGS and value <= 0.0:
+        raise StrategyError(f"{symbol}: {name} is {value}; expected above 0, on either side")
+    if name in AMOUNTS and value < 0.0 and not is_signed:
+        raise StrategyError(f"{symbol}: {name} is {value}; expected above 0, the side says which way")
+    return float(value)
 
 
 def _plain(state: State) -> State:

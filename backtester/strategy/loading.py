@@ -15,11 +15,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from backtester.config.strict import Problem, nearest
+from backtester.config.strict import MISSING, Problem, nearest
 from backtester.errors import StrategyError
 
 # The method that tells which kind a strategy is.
 KINDS = {"signals": "columns", "step": "step", "on_bar": "event"}
+CALLBACKS = ("on_session_start", "on_bar", "on_derived_bar", "on_quality", "on_fill", "on_session_end")
 ROLES = {"strategy": KINDS, "scanner": {"select": "scanner"}}
 PLAIN = (bool, int, float, str)
 INSTALLED = {"site-packages", "dist-packages"}
@@ -77,11 +78,16 @@ def role_of(loaded: Loaded) -> str:
 
 def where_raised(error: BaseException) -> str:
     """An error of the user's code in one line, with the line of code it came from: not one of ours or a library's."""
+    if isinstance(error, SyntaxError):
+        at = f"{Path(error.filename or '').name}:{error.lineno}: {(error.text or '').strip()}"
+        return f"{type(error).__name__}: {error.msg} ({at})"
     every = traceback.extract_tb(error.__traceback__)
     mine = [frame for frame in every if not INSTALLED & set(Path(frame.filename).parts)]
     frames = [frame for frame in mine if not Path(frame.filename).is_relative_to(OURS)] or mine or every
     at = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno}: {frames[-1].line})" if frames else ""
-    return f"{type(error).__name__}: {error}{at}"
+    # What we refuse says all in its words.
+    kind = "" if isinstance(error, StrategyError) else f"{type(error).__name__}: "
+    return f"{kind}{error}{at}"
 
 
 def forget() -> None:
@@ -178,9 +184,14 @@ def _methods(made_from: type, role: str) -> list[str]:
 def _kind(use: str, made_from: type, role: str) -> str:
     methods = _methods(made_from, role)
     if len(methods) != 1:
-        wanted = " or ".join(ROLES[role])
-        raise StrategyError(f"{use} has {' and '.join(methods) or 'no method'} of {wanted}; a {role} has one of them")
-    return ROLES[role][methods[0]]
+        wanted = "exactly one of " * (len(ROLES[role]) > 1) + ", ".join(ROLES[role])
+        raise StrategyError(f"{use} has {' and '.join(methods) or 'none'}; a {role} has {wanted}")
+    kind = ROLES[role][methods[0]]
+    for name in dir(made_from):
+        # A misspelt callback would never be told anything, without a word.
+        if kind == "event" and name.startswith("on_") and name not in CALLBACKS:
+            raise StrategyError(f"{use} has {name}, which is no callback; {nearest(name, CALLBACKS)}")
+    return kind
 
 
 def _made(made_from: type, params: Mapping[str, Any]) -> tuple[Any, list[Problem]]:
@@ -199,7 +210,7 @@ def _made(made_from: type, params: Mapping[str, Any]) -> tuple[Any, list[Problem
     for name, parameter in known.items():
         if name not in params:
             if parameter.default is parameter.empty:
-                problems.append(Problem(("params", name), None, "missing; add it"))
+                problems.append(Problem(("params", name), None, MISSING))
         elif (wanted := _wrong_type(params[name], hints.get(name))) is not None:
             problems.append(Problem(("params", name), params[name], f"expected {wanted}"))
     if problems:

@@ -12,12 +12,11 @@ import numpy as np
 from backtester.errors import StrategyError
 from backtester.features.rows import Rows
 from backtester.strategy.events import Desk, callbacks_of
-from backtester.strategy.loading import where_raised
+from backtester.strategy.loading import CALLBACKS, where_raised
 from backtester.strategy.series import Bar, Columns
 from backtester.strategy.session_data import SessionData
 from backtester.strategy.symbol_data import GapColumns
 
-CALLBACKS = ("on_session_start", "on_bar", "on_derived_bar", "on_quality", "on_fill", "on_session_end")
 Told = Callable[[], None]
 
 
@@ -33,8 +32,7 @@ def replay_session(
         _told(strategy, rows, data, desk, derived)
     except Exception as error:
         at = f"{np.datetime64(data.clock, 'us')} UTC"
-        told = str(error) if isinstance(error, StrategyError) else where_raised(error)
-        raise StrategyError(f"strategy {use}, session {rows.session.date}, {at}: {told}") from error
+        raise StrategyError(f"strategy {use}, session {rows.session.date}, {at}: {where_raised(error)}") from error
 
 
 def _told(strategy: Any, rows: Rows, data: SessionData, desk: Desk, derived: Mapping[str, Columns]) -> None:

@@ -26,6 +26,37 @@ def test_an_entry_over_a_limit_is_refused_with_its_name(limits, reason):
     assert ends(done) == [(0, "rejected", reason)]
 
 
+@pytest.mark.parametrize("lot", [0.0, 1.0, 0.001])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"kind": "enter", "side": 1, "unit": "units", "amount": 2e18},
+        {"kind": "enter", "side": -1, "unit": "units", "amount": 1e300},
+        {"kind": "order", "side": 1, "unit": "units", "amount": float("inf")},
+        {"kind": "enter", "side": 1, "unit": "notional", "amount": 1e308},
+        {"kind": "enter", "side": 1, "unit": "equity_frac", "amount": 1e308},
+        {"kind": "target", "unit": "units", "amount": -1e300},
+        {"kind": "target", "unit": "equity_frac", "amount": 1e308},
+        {"kind": "target", "unit": "notional", "amount": float("nan")},
+    ],
+)
+@pytest.mark.parametrize("size_at", ["decision", "fill"])
+def test_a_quantity_beyond_all_sense_is_refused_as_none_is(asked, lot, size_at):
+    done = run({"label": 1, **asked}, lot=lot, size_at=size_at, cash="none")
+
+    assert fills(done) == []
+    assert ends(done) == [(0, "rejected", "quantity")]
+
+
+def test_prices_beyond_all_sense_are_rounded_to_themselves():
+    limit = {"label": 1, "kind": "order", "side": -1, "unit": "units", "amount": 1.0, "limit": 1e300}
+    stop = {"label": 1, "kind": "order", "side": 1, "unit": "units", "amount": 1.0, "stop": 1e300}
+    done = run(limit, stop, tick=0.01, round_orders=True)
+
+    assert fills(done) == []
+    assert (done.written.order_amounts[0, 1], done.written.order_amounts[1, 2]) == (1e300, 1e300)
+
+
 def test_an_entry_at_its_limit_passes():
     limits = Limits(max_per_trade=1_010.0, max_per_symbol=1_010.0, max_buying_power=1_010.0, max_open_positions=1)
 

@@ -463,7 +463,7 @@ def test_the_source_and_the_sections_of_scanners_are_part_of_the_runs_name(root)
     ("section", "message"),
     [
         ({"use": "own:Risne"}, r"scanners\[0\]\.use is 'own:Risne'; own .*has no class Risne; did you mean .*Risen"),
-        ({"use": "own:Always"}, r"own:Always has no method of select; a scanner has one of them"),
+        ({"use": "own:Always"}, r"own:Always has none; a scanner has select"),
         ({"use": "own:Risen", "params": {"bye": 1.0}}, r"scanners\[0\]\.params\.bye.*did you mean .*by"),
         ({"use": "own:Risen", "at": ["9:3"]}, r"scanners\[0\]\.at.*'9:3' is no time of a session"),
         ({"use": "own:Risen", "at": ["close"]}, r"'close' is no time of a session"),

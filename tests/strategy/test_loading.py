@@ -64,7 +64,7 @@ def test_a_class_of_the_configs_folder_is_made_with_its_parameters(tmp_path):
     [
         ("mime:Cross", {}, ["use: no module mime in"]),
         ("mine:Cros", {}, ["did you mean Cross?"]),
-        ("mine:Neither", {}, ["no method of signals or step"]),
+        ("mine:Neither", {}, ["Neither has none; a strategy has exactly one of signals, step, on_bar"]),
         ("mine:Cross", {"fats": 1, "slwo": 2}, ["params.fats: no such parameter of Cross; did you mean fast?",
                                                 "params.slwo: no such parameter of Cross; did you mean slow?"]),
         ("mine:Cross", {"fast": 2.5}, ["params.fast: expected a whole number"]),
@@ -91,13 +91,21 @@ def test_what_cannot_be_made_says_what_would_do(tmp_path, use, params, expected)
     [
         ("import not_there", "No module named 'not_there'; install it"),
         ("1 / 0", "ZeroDivisionError: division by zero (mine.py:4: 1 / 0)"),
-        ("def", "SyntaxError"),
+        ("def f(:", "SyntaxError: invalid syntax (mine.py:4: def f(:)"),
     ],
 )
 def test_a_module_that_fails_is_told_with_its_line(tmp_path, extra, part):
     [line] = words("mine:Cross", {}, write(tmp_path, MODULE.format(extra=extra)))
 
     assert part in line
+
+
+def test_a_misspelt_callback_is_not_left_untold(tmp_path):
+    text = "class Told:\n    def on_bar(self, bar, data, desk): ...\n    def on_fil(self, fill, data, desk): ...\n"
+
+    [line] = words("told:Told", {}, write(tmp_path, text, "told.py"))
+
+    assert "has on_fil, which is no callback; did you mean on_fill?" in line
 
 
 def test_folders_with_modules_of_the_same_name_do_not_meet(tmp_path):

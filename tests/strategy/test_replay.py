@@ -225,12 +225,45 @@ class Asks:
         ("on_session_start", lambda desk: desk.target("A", units=1.0), "before a session's first bar"),
         ("on_bar", lambda desk: desk.target("C", units=1.0), "'C' is no symbol of the run"),
         ("on_bar", lambda desk: [desk.exit_("A") for _ in range(100)], "more than 64 requests"),
+        ("on_bar", lambda desk: desk.enter("A", 2), "A: side is 2; expected 1 to buy, -1 to sell"),
+        ("on_bar", lambda desk: desk.place("A", "buy", units=1.0), "A: side is 'buy'; expected 1 to buy"),
+        (
+            "on_bar",
+            lambda desk: desk.enter("A", 1, units=float("nan")),
+            "A: units is nan; expected a number, or leave it",
+        ),
+        (
+            "on_bar",
+            lambda desk: desk.enter("A", 1, limit=float("nan")),
+            "A: limit is nan; expected a number, or leave it",
+        ),
+        ("on_bar", lambda desk: desk.enter("A", 1, limit=None), "A: limit is None; expected a number, or leave it out"),
+        ("on_bar", lambda desk: desk.place("A", 1, units=-2.0), "A: units is -2.0; expected above 0, the side says"),
+        ("on_bar", lambda desk: desk.enter("A", 1, units=1.0, notional=2.0), "A: enter with units, notional; give one"),
+        ("on_bar", lambda desk: desk.target("A"), "A: target with no amount; give one"),
+        ("on_bar", lambda desk: desk.enter("A", 1, exit_after=2.5), "A: exit_after is 2.5; expected a whole number"),
+        ("on_bar", lambda desk: desk.enter("A", 1, exit_after=2**40), "A: .*invalid value"),
+        ("on_bar", lambda desk: desk.enter("A", 1, tif="gtx"), "A: tif is 'gtx'; expected gtc, day, ioc, fok, gtd"),
+        ("on_bar", lambda desk: desk.enter("A", 1, unit=2.0), "A: .*unexpected keyword argument 'unit'"),
         ("on_bar", lambda desk: 1 / 0, "mine:Mine, session 2025-06-16.*ZeroDivisionError"),
     ],
 )
 def test_what_cannot_be_asked_is_said(where, ask, words):
     with pytest.raises(StrategyError, match=words):
         replayed(Asks(where, ask))
+
+
+def test_a_request_that_was_refused_is_none_for_who_goes_on():
+    def ask(desk):
+        if desk.label == 0:
+            for wrong in ({"exit_after": 2**40}, {"tif": "gtx"}, {"units": float("nan")}):
+                with pytest.raises(StrategyError):
+                    desk.enter("A", 1, **wrong)
+            desk.place("A", 1, units=2.0, limit=11.0, tif="day")
+
+    orders = replayed(Asks("on_bar", ask)).written.order_facts
+
+    assert orders[:, state.LOGGED_TIF].tolist() == [codes.DAY]
 
 
 def test_what_is_asked_at_the_session_end_is_asked_with_the_last_bar():

@@ -62,8 +62,8 @@ def weight_of(row, every):
 class Ranked:
     memory = 2
 
-    def __init__(self, every: int = 12):
-        self.every = every
+    def __init__(self, every: int = 12, hold: int = 30, side: int = 1):
+        self.every, self.hold, self.side = every, hold, side
 
     def indicators(self):
         return [{"name": "sma", "period": 5, "key": "mean"}]
@@ -73,8 +73,8 @@ class Ranked:
         row.memory[row.symbol, 0] += row.close - row.mean if row.running_bars > 4.0 else 0.0
         turn = row.running_bars % (5.0 * self.every)
         if turn == 3.0:
-            side, rank = 1 if row.close > row.mean else -1, weight_of(row, self.every)
-            enter(row, desk, side, stop_loss=0.002, fractions=1, rank=rank)
+            side, rank = self.side if row.close > row.mean else -self.side, weight_of(row, self.every)
+            enter(row, desk, side, stop_loss=0.002, fractions=1, exit_after_bars=self.hold, rank=rank)
         elif turn == 20.0:
             leave(row, desk, rank=row.symbol)
         elif turn == 25.0:
@@ -211,6 +211,8 @@ def test_a_step_remembers_overnight_however_its_run_is_cut(tmp_path, store):
     ("asks", "words"),
     [
         ("row.nothing", "has no attribute 'nothing'"),
+        ("enter(row, desk, 2)", "2024-11-27T.* SIM001: the side of an entry or order is neither 1 nor -1"),
+        ("enter(row, desk, 0.5)", "2024-11-27T.* SIM001: the side of an entry or order is neither 1 nor -1"),
         ("1.0 / (row.volume - row.volume)", "ZeroDivisionError"),
         (
             "enter(row, desk, 1, take_profit=-0.01, fractions=2)",
