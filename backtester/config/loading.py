@@ -86,6 +86,8 @@ def line_of(problem: Any, root: type[BaseModel]) -> str:
         return f"{key}: {MISSING}"
     if isinstance(found, dict):
         return f"{key}: {message}" if key else message
+    if problem["type"] == "list_type" and isinstance(found, str):
+        return f"{key} is {found!r}; expected a list: {json.dumps([found])}"
     return f"{key} is {found!r}; {message}{_nearest_choice(kind, found)}"
 
 

@@ -51,7 +51,7 @@ def step_through(
                 _row_by_row(ledger, stepping.python, stepper)
         except BacktestError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # sys.exit() would end the run without a word
             raise steps.failure(strategy, where, error) from error
         if stepper.made[BEYOND]:
             raise StrategyError(

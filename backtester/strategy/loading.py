@@ -219,7 +219,7 @@ def _made(made_from: type, params: Mapping[str, Any]) -> tuple[Any, list[Problem
         return made_from(**params), []
     except ValueError as error:
         return None, [Problem(("params",), dict(params), str(error))]
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return None, [Problem(("params",), dict(params), f"making {made_from.__name__} failed: {where_raised(error)}")]
 
 

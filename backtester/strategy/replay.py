@@ -30,7 +30,7 @@ def replay_session(
     """
     try:
         _told(strategy, rows, data, desk, derived)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # sys.exit() would end the run without a word
         at = f"{np.datetime64(data.clock, 'us')} UTC"
         raise StrategyError(f"strategy {use}, session {rows.session.date}, {at}: {where_raised(error)}") from error
 

@@ -166,7 +166,7 @@ def _asked(scanner: Loaded, now: pl.DataFrame, where: str) -> tuple[Bool, list[s
     where = f"scanner {scanner.use}, {where}"
     try:
         answer: Any = scanner.strategy.select(now)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # sys.exit() would end the run without a word
         raise StrategyError(f"{where}: {where_raised(error)}") from error
     if isinstance(answer, pl.Series):
         answer = answer.to_frame("selected")
@@ -176,6 +176,12 @@ def _asked(scanner: Loaded, now: pl.DataFrame, where: str) -> tuple[Bool, list[s
         raise StrategyError(f"{where}: select gave {', '.join(answer.columns) or 'no column'}; it needs `selected`")
     if answer.height != now.height:
         raise StrategyError(f"{where}: select gave {answer.height} rows for {now.height} symbols; expected one each")
+    if "symbol" in answer.columns:
+        if not answer["symbol"].cast(pl.String).equals(now["symbol"].cast(pl.String)):
+            raise StrategyError(
+                f"{where}: select gave its symbols in another order than `now` has them; keep that order"
+            )
+        answer = answer.drop("symbol")
     claims = answer["selected"]
     if claims.dtype not in (pl.Boolean, pl.Null):
         raise StrategyError(f"{where}: selected is {claims.dtype}; expected true or false")

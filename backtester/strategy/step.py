@@ -123,7 +123,7 @@ def stepper_of(stepping: Stepping, rows: Rows, indicators: Mapping[str, Float64]
     return Stepper(stepping.loop, columns, room=ASKS_PER_SYMBOL * len(memory), numbers=numbers, memory=memory)
 
 
-def failure(loaded: Loaded, where: str, error: Exception) -> StrategyError:
+def failure(loaded: Loaded, where: str, error: BaseException) -> StrategyError:
     """What a step's own code did wrong, or what Numba cannot compile of it."""
     told = [line for line in str(error).splitlines() if line.strip()]
     is_numba = type(error).__module__.partition(".")[0] == "numba"

@@ -134,6 +134,16 @@ class Short:
         return now["close"].head(1) > 0
 
 
+class Sorted:
+    def select(self, now):
+        return now.sort("symbol", descending=True).select("symbol", selected=pl.col("close") > 0)
+
+
+class Leaving:
+    def select(self, now):
+        raise SystemExit(0)
+
+
 class Failing:
     def select(self, now):
         return now["clsoe"] > 0
@@ -466,6 +476,7 @@ def test_the_source_and_the_sections_of_scanners_are_part_of_the_runs_name(root)
         ({"use": "own:Always"}, r"own:Always has none; a scanner has select"),
         ({"use": "own:Risen", "params": {"bye": 1.0}}, r"scanners\[0\]\.params\.bye.*did you mean .*by"),
         ({"use": "own:Risen", "at": ["9:3"]}, r"scanners\[0\]\.at.*'9:3' is no time of a session"),
+        ({"use": "own:Risen", "at": "10:30"}, r"scanners\[0\]\.at is '10:30'; expected a list: \[\"10:30\"\]"),
         ({"use": "own:Risen", "at": ["close"]}, r"'close' is no time of a session"),
         ({"use": "own:Risen", "att": ["open"]}, r"scanners\[0\]\.att: unknown key .*at"),
     ],
@@ -492,6 +503,8 @@ def test_scanners_need_names_of_their_own_and_a_strategy(root):
     [
         ("Broken", "selected is Float64; expected true or false"),
         ("Short", "select gave 1 rows for 4 symbols"),
+        ("Sorted", "select gave its symbols in another order than `now`"),
+        ("Leaving", r"SystemExit: 0 \(own\.py"),
         ("Failing", r"ColumnNotFoundError.*own\.py"),
     ],
 )

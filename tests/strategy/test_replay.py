@@ -2,6 +2,7 @@
 
 import datetime as dt
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -245,6 +246,7 @@ class Asks:
         ("on_bar", lambda desk: desk.enter("A", 1, exit_after=2**40), "A: .*invalid value"),
         ("on_bar", lambda desk: desk.enter("A", 1, tif="gtx"), "A: tif is 'gtx'; expected gtc, day, ioc, fok, gtd"),
         ("on_bar", lambda desk: desk.enter("A", 1, unit=2.0), "A: .*unexpected keyword argument 'unit'"),
+        ("on_session_end", lambda desk: sys.exit(0), r"mine:Mine, session 2025-06-16.*SystemExit: 0 \(test_replay.py"),
         ("on_bar", lambda desk: 1 / 0, "mine:Mine, session 2025-06-16.*ZeroDivisionError"),
     ],
 )

@@ -210,6 +210,7 @@ def test_a_step_remembers_overnight_however_its_run_is_cut(tmp_path, store):
 @pytest.mark.parametrize(
     ("asks", "words"),
     [
+        ("raise SystemExit(0)", r"SystemExit: 0 \(mine\.py"),
         ("row.nothing", "has no attribute 'nothing'"),
         ("enter(row, desk, 2)", "2024-11-27T.* SIM001: the side of an entry or order is neither 1 nor -1"),
         ("enter(row, desk, 0.5)", "2024-11-27T.* SIM001: the side of an entry or order is neither 1 nor -1"),
