@@ -69,6 +69,8 @@ class Flat(Kernel[Arguments, Result]):
         name = f"{self.python.__qualname__}-{self.name or 'full'}"
         derived = kept(self.folder, name, lambda: marshal.dumps(self._derived()))
         code, places, size = marshal.loads(derived)  # noqa: S302  # kept as machine code is, from no other user
+        # Another installation of the same sources may have left it and be gone since; Numba looks for the file.
+        code = code.replace(co_filename=self.python.__code__.co_filename)
         function = types.FunctionType(code, {"__name__": self.python.__module__}, self.python.__name__)
         function.__qualname__, function.__module__ = self.python.__qualname__, self.python.__module__
         # Its globals are kernels that are compiled for it, if it is not compiled already.

@@ -1,5 +1,6 @@
 """The ledger stops anywhere and goes on, knows no later bar, runs out of no room, and is the same compiled."""
 
+import marshal
 import os
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from backtester.config.execution import Commission
 from backtester.execution.requests import NOTHING, requests_of
 from backtester.execution.rules import rules_of
-from backtester.kernels import jit
+from backtester.kernels import flat, jit, ledger
 from backtester.kernels import state as layout
 from backtester.kernels.codes import CONFIGURED, ENTER, EXIT, ORDER, TARGET, UNIT
 from tests.ledger_cases import Ledger, Limits, market, same_bytes, settings
@@ -201,3 +202,15 @@ def test_room_follows_what_one_label_needs_however_many_sessions_and_fills_there
     assert all(same_bytes(one, other) for one, other in zip(done, expected, strict=True))
     assert len(account.queue) == len(account.orders) <= 1024
     assert len(account.lots) <= 2048
+
+
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT", "0") != "0", reason="needs the compiler")
+def test_what_an_installation_that_is_gone_left_in_the_cache_is_of_use(monkeypatch, tmp_path):
+    monkeypatch.setenv("BACKTESTER_CACHE", str(tmp_path))
+    code, *more = flat.step(ledger.asked_at.python)._derived()
+    left = marshal.dumps((code.replace(co_filename="/gone/backtester/kernels/ledger.py"), *more))
+    (jit.cache_folder() / "asked_at-full.derived").write_bytes(left)
+
+    machine = flat.step(ledger.asked_at.python).entry[0]
+
+    assert machine.py_func.__code__.co_filename == ledger.__file__

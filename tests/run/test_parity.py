@@ -13,8 +13,8 @@ from backtester.config.execution import Execution, Limits
 from backtester.data.store import Store
 from backtester.kernels import jit
 from backtester.run import plan as plans
-from backtester.run.audit import first_carry
 from backtester.run.commit import carried
+from backtester.run.levels import first_carry
 from backtester.run.loading import Loader
 from backtester.run.session import complete, prepare
 from backtester.strategy import samples, step_samples
