@@ -15,7 +15,7 @@ import click
 def command(run_a: Path, run_b: Path, as_json: bool) -> None:
     """Compare the fills of two runs: the first that differs, and the setting or input that caused it."""
     from backtester.data.run_dir import RunDir
-    from backtester.results.diff import diff
+    from backtester.results.diff import diff, shown
     from backtester.results.render import plain
 
     found = diff(RunDir.open(run_a), RunDir.open(run_b))
@@ -31,9 +31,13 @@ def command(run_a: Path, run_b: Path, as_json: bool) -> None:
             click.echo(f"  {name}  {shown}")
     click.echo(f"cause: {found.cause}")
     for key, (one, other) in found.settings.items():
-        click.echo(f"  setting  {key}: {one!r} and {other!r}")
+        click.echo(f"  setting  {key}: {shown(one)} and {shown(other)}")
     for session in found.inputs[:10]:
         click.echo(f"  input    {session}: other source bars")
+    if len(found.inputs) > 10:
+        click.echo(f"  input    and {len(found.inputs) - 10} more")
+    for name in found.sources:
+        click.echo(f"  source   {name}: another file")
     if found.code is not None:
         click.echo(f"  code     {found.code[0]} and {found.code[1]}")
 

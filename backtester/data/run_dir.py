@@ -76,6 +76,7 @@ class Manifest(TypedDict):
     inputs: dict[str, str]
     tables: dict[str, int]
     run_tables: dict[str, TableFile]
+    sources: NotRequired[dict[str, str]]  # sha256 of each module of the user's that the run was made with
     attestation: NotRequired[dict[str, Any]]  # of a run with --attest: what it looked for and found
     audit: NotRequired[dict[str, Any]]  # of `backtester audit --out`: the same
 
@@ -152,8 +153,10 @@ class RunDir:
         for key, kind in _MANIFEST_TYPES.items():
             if type(found.get(key)) is not kind:
                 raise StoreError(f"{path}: {key} is {found.get(key)!r}, expected {kind.__name__}; {REMEDY}")
-        for key, kind in (("sessions", str), ("inputs", str), ("versions", str), ("tables", int)):
-            if any(type(value) is not kind for value in found[key].values()):
+        held = [("sessions", str), ("inputs", str), ("versions", str), ("tables", int), ("sources", str)]
+        for key, kind in held:
+            values = found.get(key, {})
+            if type(values) is not dict or any(type(value) is not kind for value in values.values()):
                 raise StoreError(f"{path}: {key} holds other values than {kind.__name__}; {REMEDY}")
         run_tables = found.setdefault("run_tables", {})
         if type(run_tables) is not dict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from datetime import date
 from typing import Any, NamedTuple
 
 from backtester.data.run_dir import RunDir
@@ -42,7 +43,8 @@ class Difference(NamedTuple):
     cause: str
     settings: dict[str, tuple[Any, Any]]  # every setting that differs
     inputs: list[str]  # sessions whose source bars differ
-    code: tuple[str, str] | None  # digests of the code, if they differ
+    sources: list[str]  # modules of the user's whose files differ
+    code: tuple[str, str] | None  # digests of the code, and versions of what it stands on, if they differ
 
 
 def diff(a: RunDir, b: RunDir) -> Difference:
@@ -55,9 +57,14 @@ def diff(a: RunDir, b: RunDir) -> Difference:
             break
         number += 1
     settings = _settings(settings_of(a), settings_of(b))
-    inputs, code = _inputs(a, b)
-    cause = _cause(column, fill_a, fill_b, settings, inputs, code)
-    return Difference(fill_a, fill_b, number, column, cause, settings, inputs, code)
+    inputs, sources, code = _inputs(a, b)
+    cause = _cause(column, fill_a, fill_b, settings, inputs, sources, code)
+    return Difference(fill_a, fill_b, number, column, cause, settings, inputs, sources, code)
+
+
+def shown(value: object) -> str:
+    """A setting as a config has it."""
+    return value.isoformat() if isinstance(value, date) else repr(value)
 
 
 def _parted(fill_a: Row | None, fill_b: Row | None) -> str | None:
@@ -80,13 +87,20 @@ def _flat(sections: dict[str, Any], before: str = "") -> dict[str, Any]:
     return found
 
 
-def _inputs(a: RunDir, b: RunDir) -> tuple[list[str], tuple[str, str] | None]:
+def _inputs(a: RunDir, b: RunDir) -> tuple[list[str], list[str], tuple[str, str] | None]:
     one, other = a.manifest(), b.manifest()
     if one is None or other is None:
-        return [], None
-    sessions = sorted({*one["inputs"], *other["inputs"]})
-    differing = [day for day in sessions if one["inputs"].get(day) != other["inputs"].get(day)]
-    return differing, (one["code"], other["code"]) if one["code"] != other["code"] else None
+        return [], [], None
+    codes = tuple(" ".join([each["code"], *map(" ".join, sorted(each["versions"].items()))]) for each in (one, other))
+    return (
+        _differing(one["inputs"], other["inputs"]),
+        _differing(one.get("sources", {}), other.get("sources", {})),
+        (codes[0], codes[1]) if codes[0] != codes[1] else None,
+    )
+
+
+def _differing(one: dict[str, str], other: dict[str, str]) -> list[str]:
+    return [key for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
 
 
 def _cause(
@@ -95,14 +109,18 @@ def _cause(
     fill_b: Row | None,
     settings: dict[str, tuple[Any, Any]],
     inputs: list[str],
+    sources: list[str],
     code: tuple[str, str] | None,
 ) -> str:
     if column is None:
         return "none: the fills are the same"
     decided = {key: pair for key, pair in settings.items() if key != "run.name"}
     likely = [key for key in decided if column in MOVED_BY and _names(key, MOVED_BY[column])]
-    if likely or decided:
-        return "; ".join(f"{key} is {decided[key][0]!r} and {decided[key][1]!r}" for key in likely or decided)
+    told = [f"{key} is {shown(decided[key][0])} and {shown(decided[key][1])}" for key in likely or decided]
+    if sources and not likely:
+        told.append(f"the source of {', '.join(sources)} differs")
+    if told:
+        return "; ".join(told)
     day = max(fill["session"] for fill in (fill_a, fill_b) if fill is not None)
     before = [session for session in inputs if session <= day]
     if before:

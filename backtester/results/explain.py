@@ -36,7 +36,7 @@ RULES = {
 # Why an order ended unfilled, in the order of docs/execution.md.
 REASONS = {
     "price": "a limit, stop or trail that is no finite positive number, or a symbol without a mark",
-    "quantity": "0 units after rounding to lots",
+    "quantity": "0 units after rounding to lots, or more than 1e18",
     "restricted": "the symbol is in limits.restricted",
     "no_bar": "its symbol had no bar where it was decided, so [quality] or [[scanners]] could not let it in",
     "quality": "the bar it was decided on is below [quality]",

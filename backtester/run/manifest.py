@@ -61,6 +61,8 @@ def finish(
         "tables": tables,
         "run_tables": listed,
     }
+    if plan.sources:
+        manifest["sources"] = plan.sources
     if attestation is not None:
         manifest["attestation"] = attestation
     run_dir.finish(manifest)

@@ -66,6 +66,7 @@ class Plan:
     strategy: strategies.Loaded | None
     run_id: str
     scanners: list[strategies.Loaded] = field(default_factory=list)  # as config.scanners
+    sources: dict[str, str] = field(default_factory=dict)  # module of the user's -> sha256 of its file
     is_replayed: bool = False  # row by row; the same bytes, so that it is no part of run_id
     is_turned: bool = False  # symbols in reverse order; for an audit alone, which asks what their order decides
     _known: dict[int, _Listings] = field(default_factory=dict, repr=False, compare=False)
@@ -195,6 +196,8 @@ def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
     historical = _historical(store, known, config, source, listed)
     _require_filled(config, indicators, historical)
     inputs = _inputs(store, known, config, source, listed, historical)
+    loaded = [strategy, *scanners] if strategy else []
+    foreign = foreign_digests(indicators, folder=folder)
     plan = Plan(
         config=config,
         calendar=known,
@@ -210,13 +213,9 @@ def from_config(config: Config, store: Store, *, folder: Path = Path()) -> Plan:
         inputs=inputs,
         strategy=strategy,
         scanners=scanners,
-        run_id=_run_id(
-            config,
-            inputs,
-            listed,
-            [strategy, *scanners] if strategy else [],
-            foreign_digests(indicators, folder=folder),
-        ),
+        sources=dict(sorted({name: digest for each in loaded for name, digest in each.sources.items()}.items()))
+        | foreign,
+        run_id=_run_id(config, inputs, listed, loaded, foreign),
     )
     if strategy is not None:
         _ = plan.rules  # refused here, before anything is written

@@ -132,6 +132,28 @@ def test_other_source_bars_are_named_as_the_cause(make_run, run):
     assert found.cause == "the source bars of 2024-11-20 differ"
 
 
+def test_a_strategys_changed_source_is_named_as_the_cause(make_run, tmp_path):
+    lines = (
+        "class Buys:",
+        "    def signals(self, bars, indicators):",
+        "        return bars.select(enter=bars['running_bars'] == BAR)",
+    )
+    days = {"start": "2024-11-20", "end": "2024-11-21"}
+    (tmp_path / "own.json").write_text(
+        json.dumps(
+            {"run": {"name": "own", "exchange": "XNYS", "symbols": "*", **days}, "strategy": {"use": "own:Buys"}}
+        )
+    )
+    made = []
+    for bar in (3, 4):
+        (tmp_path / "own.py").write_text("\n".join(lines).replace("BAR", str(bar)))
+        plan = plans.from_file(tmp_path / "own.json", Store(make_run.root / "store"))
+        made.append(RunDir(pool.run_plan(plan, tmp_path / "runs").run_dir))
+    found = diff(*made)
+
+    assert (found.column, found.sources, found.cause) == ("symbol", ["own"], "the source of own differs")
+
+
 def test_the_commands_tell_the_same(run):
     def told(*words):
         return subprocess.run([*CLI, *words], check=True, capture_output=True, text=True).stdout
