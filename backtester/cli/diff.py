@@ -27,8 +27,8 @@ def command(run_a: Path, run_b: Path, as_json: bool) -> None:
     else:
         click.echo(f"first difference: fill {found.number}, {found.column}")
         for name, fill in (("a", found.fill_a), ("b", found.fill_b)):
-            shown = "no more fills" if fill is None else _line(fill)
-            click.echo(f"  {name}  {shown}")
+            told = "no more fills" if fill is None else _line(fill)
+            click.echo(f"  {name}  {told}")
     click.echo(f"cause: {found.cause}")
     for key, (one, other) in found.settings.items():
         click.echo(f"  setting  {key}: {shown(one)} and {shown(other)}")

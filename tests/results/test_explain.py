@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
+from backtester.cli import cli
 from backtester.data.run_dir import RunDir
 from backtester.data.store import Store
 from backtester.errors import UsageError
@@ -112,6 +114,9 @@ def test_the_setting_that_made_two_runs_part_is_named(make_run, run, name):
 
     assert found.column == column
     assert f"execution.{name}" in found.cause
+    told = CliRunner().invoke(cli, ["diff", str(run.root), str(other.root)], catch_exceptions=False).stdout
+    assert found.cause in told
+    assert f"  setting  execution.{name}" in told
     assert list(found.settings) == [key for key in found.settings if name in key]
 
 
@@ -152,6 +157,8 @@ def test_a_strategys_changed_source_is_named_as_the_cause(make_run, tmp_path):
     found = diff(*made)
 
     assert (found.column, found.sources, found.cause) == ("symbol", ["own"], "the source of own differs")
+    told = CliRunner().invoke(cli, ["diff", *(str(each.root) for each in made)], catch_exceptions=False).stdout
+    assert told.splitlines()[-2:] == ["cause: the source of own differs", "  source   own: another file"]
 
 
 def test_the_commands_tell_the_same(run):
