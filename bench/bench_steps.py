@@ -125,7 +125,7 @@ def _at_once(days: list[Rows], given: list[Any], *, stepping: steps.Stepping | N
         ledger = Ledger(clock, market, rules=_rules(days), state=account, expected=len(wishes.label))
         ledger.run(wishes)
     else:
-        stepper = Stepper(stepping.loop, _joined_columns(given), room=8 * symbols, numbers=np.zeros(3))
+        stepper = Stepper(stepping.loop, _joined_columns(given), room=8 * symbols, numbers=np.zeros(5))
         ledger = Ledger(clock, market, rules=_rules(days), state=account, stepper=stepper)
         ledger.run()
     return [ledger.done()]
@@ -161,7 +161,9 @@ def _joined_wishes(given: list[Requests]) -> Requests:
 def _joined_columns(given: list[dict[str, Float64]]) -> list[Float64]:
     def make(given: list[dict[str, Float64]]) -> list[Float64]:
         own = [np.concatenate([each[key] for each in given]) for key in sorted(given[0])]
-        return [np.zeros(len(own[0]))] * len(steps.BESIDE) + own
+        nothing = np.zeros(len(own[0]))
+        counts = nothing.astype(np.int32)
+        return [nothing, nothing, nothing, nothing, counts, nothing, counts, *own]
 
     made: list[Float64] = _once(make, given)
     return made

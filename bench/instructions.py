@@ -1,4 +1,4 @@
-"""Instructions per bar of the pass, by callgrind: the slope of two repetition counts, so that start-up cancels out.
+"""Instructions per bar of the pass and the ledger, by callgrind: the slope of two repetition counts, without start-up.
 
 `python -m bench.instructions` prints, `--write` keeps the figures in instructions.json, `--check` fails on 2 % more.
 One process under callgrind runs every case and asks for the count in between: the same figures every time, in a minute.
@@ -26,8 +26,10 @@ CASES = {
     "500 symbols, 5m 15m 60m": (500, 0.01, (5, 15, 60)),
     "10 symbols, 5m 15m 60m": (10, 0.01, (5, 15, 60)),
 }
+# Market orders and a commission, nothing else set: what a rule costs that nobody asked for is seen here.
+LEDGER = "ledger, one symbol, no rules set"
 # Few and many enough for a slope of tens of millions of instructions over the start-up's billions.
-REPETITIONS = {500: (2, 12), 10: (50, 450)}
+REPETITIONS = {"500 symbols, 5m 15m 60m": (2, 12), "10 symbols, 5m 15m 60m": (50, 450), LEDGER: (5, 45)}
 
 
 def main() -> int:
@@ -75,8 +77,7 @@ def per_bar() -> dict[str, float]:
             if asked and total:
                 totals[asked[1]] = int(total[1])
     found = {}
-    for position, (name, (symbols, _, _)) in enumerate(CASES.items()):
-        few, many = REPETITIONS[symbols]
+    for position, (name, (few, many)) in enumerate(REPETITIONS.items()):
         slope = (totals[f"case{position}:many"] - totals[f"case{position}:few"]) / ((many - few) * bars[name])
         found[name] = round(slope, 2)
     return found
@@ -89,9 +90,8 @@ def work() -> None:
     jit.compiled()
     gc.disable()
     bars = {}
-    for position, name in enumerate(CASES):
-        bars[name], run = case(name)
-        few, many = REPETITIONS[CASES[name][0]]
+    for position, (name, (few, many)) in enumerate(REPETITIONS.items()):
+        bars[name], run = ledger_case() if name == LEDGER else case(name)
         for label, repetitions in (("warm", 1), ("few", few), ("many", many)):
             run(repetitions)
             if os.environ.get("COUNTED"):
@@ -136,6 +136,23 @@ def case(name: str) -> tuple[int, Callable[[int], None]]:
             scan(done.grid.grid, codes, done.bars, windows, totals, forming, done.running, done.derived, done.gaps)
 
     return len(at), run
+
+
+def ledger_case() -> tuple[int, Callable[[int], None]]:
+    """One symbol over 20 sessions, an SMA cross all in: its bars, and what simulates it so many times."""
+    from backtester.execution.simulate import simulate
+    from backtester.kernels.state import new_state
+    from bench import bench_ledger
+
+    data = bench_ledger.case(symbols=1, sessions=20, seed=1)
+    requests = bench_ledger.asked(*bench_ledger.crosses(data.cents[:, 0].copy(), 20, 50))
+    rules = bench_ledger.all_in(marks=True)
+
+    def run(repetitions: int) -> None:
+        for _ in range(repetitions):
+            simulate(data.clock, data.market, requests, rules=rules, state=new_state(1, bench_ledger.CAPITAL))
+
+    return len(data.market.close), run
 
 
 if __name__ == "__main__":

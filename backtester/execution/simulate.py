@@ -159,6 +159,7 @@ class Ledger:
             # Nor does it matter how far the room for lots has grown, of which none is used.
             self.state.counters[layout.FREE_LOT] = 0
         self._drain()
+        self._held = None
         written = self._parts[0]
         if len(self._parts) > 1:
             columns: list[Any] = [np.concatenate(parts) for parts in zip(*self._parts, strict=True)]
@@ -266,20 +267,25 @@ class Ledger:
 
     def _room(self, fills: int) -> Log:
         orders = fills if self.rules.events else 0
-        integers, floats = np.int64, np.float64
-        return Log(
-            rows=np.zeros(4, dtype=np.int64),
-            order_facts=_rows(orders, layout.LOGGED_FACTS, integers),
-            order_amounts=_rows(orders, layout.LOGGED_AMOUNTS, floats),
-            events=_rows(4 * orders, layout.EVENT_COLUMNS, integers),
-            event_amounts=_rows(4 * orders, 2, floats),
-            fills=_rows(fills, layout.FILL_COLUMNS, integers),
-            fill_amounts=_rows(fills, layout.FILL_AMOUNTS, floats),
-            trades=_rows(fills, layout.TRADE_COLUMNS, integers),
-            trade_amounts=_rows(fills, layout.TRADE_AMOUNTS, floats),
-            equity=self._marks,
-            sessions=self._sessions,
-        )
+        sizes: dict[str, tuple[int, Any]] = {
+            "order_facts": (orders, np.int64),
+            "order_amounts": (orders, np.float64),
+            "events": (4 * orders, np.int64),
+            "event_amounts": (4 * orders, np.float64),
+            "fills": (fills, np.int64),
+            "fill_amounts": (fills, np.float64),
+            "trades": (fills, np.int64),
+            "trade_amounts": (fills, np.float64),
+        }
+        # One block: eight of their own took a session of one symbol longer than all its bars.
+        block = room(sum(rows * layout.WIDTHS[name] for name, (rows, _) in sizes.items()), np.int64)
+        made: dict[str, Any] = {}
+        begin = 0
+        for name, (rows, kind) in sizes.items():
+            end = begin + rows * layout.WIDTHS[name]
+            made[name] = block[begin:end].view(kind).reshape(rows, layout.WIDTHS[name])
+            begin = end
+        return Log(rows=np.zeros(4, dtype=np.int64), equity=self._marks, sessions=self._sessions, **made)
 
 
 def are_plain_rules(rules: Rules) -> bool:
@@ -327,7 +333,3 @@ def _doubled(room: int, need: int) -> int:
 
 def _longer(rows: npt.NDArray[Scalar], room: int) -> npt.NDArray[Scalar]:
     return np.concatenate((rows, np.zeros((room - len(rows), *rows.shape[1:]), dtype=rows.dtype)))
-
-
-def _rows(rows: int, columns: int, kind: type[Scalar]) -> npt.NDArray[Scalar]:
-    return room(rows * columns, kind).reshape(rows, columns)

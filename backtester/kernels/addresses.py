@@ -93,25 +93,32 @@ def call_at_machine() -> Any:
 
 
 def number_at(columns: Any, column: int, row: int) -> float:
-    """A number of one of many float64 columns, of which compiled code has the addresses."""
+    """A number of one of many columns, of which compiled code has the addresses: a float64 one."""
     found: float = columns[column][row]
     return found
 
 
-@functools.cache
-def number_at_machine() -> Any:
-    """`number_at` for compiled code."""
-    from numba import types
+def count_at(columns: Any, column: int, row: int) -> float:
+    """The same of an int32 column."""
+    return float(columns[column][row])
+
+
+def at_machine(kind: str) -> Any:
+    """`number_at` or `count_at` for compiled code."""
+    from numba import from_dtype, types
     from numba.extending import intrinsic
     from numba.np.arrayobj import make_array
+
+    held = from_dtype(np.dtype(kind))
 
     @intrinsic
     def read(typingctx: Any, columns: Any, column: Any, row: Any) -> Any:  # noqa: ARG001
         def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             addresses = make_array(signature.args[0])(context, builder, args[0]).data
             address = builder.load(builder.gep(addresses, [args[1]]))
-            numbers = builder.inttoptr(address, context.get_data_type(types.float64).as_pointer())
-            return builder.load(builder.gep(numbers, [args[2]]))
+            values = builder.inttoptr(address, context.get_data_type(held).as_pointer())
+            found = builder.load(builder.gep(values, [args[2]]))
+            return context.cast(builder, found, held, types.float64)
 
         return types.float64(columns, types.int64, types.int64), build
 
@@ -119,7 +126,8 @@ def number_at_machine() -> Any:
 
 
 jit.twin(call_at, call_at_machine)
-jit.twin(number_at, number_at_machine)
+jit.twin(number_at, functools.cache(functools.partial(at_machine, "float64")))
+jit.twin(count_at, functools.cache(functools.partial(at_machine, "int32")))
 
 
 def address_of(machine: Callable[..., Any], *, numbers: int) -> int:

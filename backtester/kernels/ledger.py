@@ -157,7 +157,7 @@ def advance(
     part     WHOLE, or the sum of CLOSING and OPENING: what is left out of label `first`, and what of label `end` - 1
     is_last  1 if the run ends with the clock's last label
     """
-    t = first
+    t, taken = first, -1
     session = session_of(first, clock.session_starts)
     whole = end if part < OPENING else end - 1
     is_closing = part == CLOSING or part == CLOSING + OPENING
@@ -172,22 +172,21 @@ def advance(
             break
         if not is_closing and clock.flags[t] & FIRST_LABEL:
             start_session(session, clock, rules, state)
-        if is_quiet:
-            stop = min(whole, clock.session_starts[session + 1])
-            if not is_stepped and state.counters[REQUEST] < len(requests.label):
-                stop = min(stop, requests.label[state.counters[REQUEST]])
-            if is_last != 0 and rules.end != 0 and stop == len(clock.flags) and t < stop - 1:
-                stop -= 1
-            if not (is_last != 0 and rules.end != 0 and t == len(clock.flags) - 1):
-                quiet = take_steps(t, stop, steps) if is_stepped else stop
-                if quiet > t:
-                    mark_stretch(t, quiet, clock, market, rules, state, log)
-                    if quiet == clock.session_starts[session + 1]:
-                        end_session(session, state, log)
-                t = quiet
-                if t == stop:
-                    continue
-                is_waiting = True
+        stop = quiet_end(t, session, whole, is_last, is_stepped, clock, requests, rules, state) if is_quiet else t
+        if stop > t:
+            quiet = stop
+            if is_stepped:
+                # The steps may have been taken when the last live order was gone.
+                is_ahead = taken > t or (taken == t and steps.made[MADE] > 0)
+                quiet = taken if is_ahead else take_steps(t, stop, steps)
+            if quiet > t:
+                mark_stretch(t, quiet, clock, market, rules, state, log)
+                if quiet == clock.session_starts[session + 1]:
+                    end_session(session, state, log)
+            t = quiet
+            if t == stop:
+                continue
+            is_waiting = True
         if not is_closing:
             if state.counters[LIVE] > 0:
                 match(t, clock, market, rules, state, log)
@@ -201,32 +200,65 @@ def advance(
         is_closing = False
         if is_stepped:
             if not is_waiting:
-                take_steps(t, t + 1, steps)
-            asked = min(steps.made[MADE], len(requests.label))
-            steps.made[WAITS] = 0 if is_ready(asked, requests, rules, state, log) else 1
-            if steps.made[WAITS] != 0:
-                break
-            rank_steps(asked, requests, state)
+                stop = t + 1
+                if state.counters[LIVE] == 0 and rules.guards == 0:
+                    stop = max(stop, quiet_end(t, session, whole, is_last, is_stepped, clock, requests, rules, state))
+                taken = take_steps(t, stop, steps)
+            asked = min(steps.made[MADE], len(requests.label)) if is_waiting or taken == t else 0
+            if asked > 0:
+                steps.made[WAITS] = 0 if is_ready(asked, requests, rules, state, log) else 1
+                if steps.made[WAITS] != 0:
+                    break
+                rank_steps(asked, requests, state)
         decide(t, asked, is_stepped, clock, market, requests, rules, state, log)
-        if rules.orders != 0 and state.counters[LIVE] > 0:
-            expire(t, clock, rules, state, log)
-        if rules.flat_by != 0 and clock.flags[t] & LAST_LABEL:
-            flatten_session(t, clock, market, rules, state, log)
-        if is_last != 0 and rules.end != 0 and t == len(clock.flags) - 1:
-            end_data(t, clock, market, rules, state, log)
-        if state.counters[LIVE] > 0:
-            swept(state)
-        if rules.marks != 0:
-            record(t, state, log)
-        if clock.flags[t] & LAST_LABEL:
-            end_session(session, state, log)
-        state.counters[LABELS] += 1
+        close_label(t, session, is_last, clock, market, rules, state, log)
         t += 1
     if t == len(clock.flags) and t > first:
         state.counters[LABELS] -= 1
         mark_all(t - 1, clock, market, state)
         state.counters[LABELS] += 1
     return t
+
+
+@step
+def quiet_end(
+    t: int,
+    session: int,
+    whole: int,
+    is_last: int,
+    is_stepped: bool,
+    clock: Clock,
+    requests: Requests,
+    rules: Rules,
+    state: State,
+) -> int:
+    """The label up to which, from t on, nothing changes but prices, while nothing is live and no step asks."""
+    stop: int = min(whole, clock.session_starts[session + 1])
+    if not is_stepped and state.counters[REQUEST] < len(requests.label):
+        stop = min(stop, requests.label[state.counters[REQUEST]])
+    if is_last != 0 and rules.end != 0 and stop == len(clock.flags):
+        stop -= 1
+    return max(stop, t)
+
+
+@step
+def close_label(
+    t: int, session: int, is_last: int, clock: Clock, market: Market, rules: Rules, state: State, log: Log
+) -> None:
+    """What comes after the requests of label t."""
+    if rules.orders != 0 and state.counters[LIVE] > 0:
+        expire(t, clock, rules, state, log)
+    if rules.flat_by != 0 and clock.flags[t] & LAST_LABEL:
+        flatten_session(t, clock, market, rules, state, log)
+    if is_last != 0 and rules.end != 0 and t == len(clock.flags) - 1:
+        end_data(t, clock, market, rules, state, log)
+    if state.counters[LIVE] > 0:
+        swept(state)
+    if rules.marks != 0:
+        record(t, state, log)
+    if clock.flags[t] & LAST_LABEL:
+        end_session(session, state, log)
+    state.counters[LABELS] += 1
 
 
 @step

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from backtester.arrays import REQUEST_KINDS, Clock, Float64, Int64, Market, Requests
+from backtester.arrays import REQUEST_KINDS, Clock, Float64, Int32, Int64, Market, Requests
 from backtester.errors import UsageError
-from backtester.kernels.addresses import number_at
+from backtester.kernels.addresses import count_at, number_at
 from backtester.kernels.codes import CANCEL, CONFIGURED, ENTER, EXIT, MARKET, ORDER, TARGET, UNIT
 from backtester.kernels.flat import Flat, step
 from backtester.kernels.jit import Kernel, is_compiled, kernel
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 class Own(NamedTuple):
     """What a step has beside the ledger's arrays; fields as in Row."""
 
-    columns: Int64  # [columns]; addresses of float64[rows], as Python the arrays themselves
+    columns: Int64  # [columns]; addresses of float64[rows] or int32[rows], as Python the arrays themselves
     numbers: Float64
     memory: Float64
     made: Int64  # Steps.made
@@ -99,6 +99,12 @@ def is_side(row: Row, desk: Desk, side: float) -> bool:
 def number(row: Row, column: int) -> float:
     """A row's number in a column."""
     return number_at(row.columns, column, row.row)
+
+
+@kernel
+def count(row: Row, column: int) -> float:
+    """The same of a column of int32."""
+    return count_at(row.columns, column, row.row)
 
 
 @kernel
@@ -202,7 +208,7 @@ class Stepper:
     def __init__(
         self,
         loop: Flat[..., int] | None,
-        columns: Sequence[Float64],
+        columns: Sequence[Float64 | Int32],
         *,
         room: int,
         numbers: Float64 = NO_NUMBERS,
@@ -210,7 +216,11 @@ class Stepper:
     ) -> None:
         """A loop of `with_step` if a ledger calls it, columns of one value a row, room for the requests of a label."""
         self.loop, self.numbers, self.memory = loop, numbers, memory
-        self.columns = [np.ascontiguousarray(column, dtype=np.float64) for column in columns]
+        self.columns = [np.ascontiguousarray(column) for column in columns]
+        if any(column.dtype not in (np.float64, np.int32) for column in self.columns):
+            raise UsageError(
+                f"step: columns of {[column.dtype.name for column in self.columns]}; float64 and int32 are read"
+            )
         self.requests = Requests(**{name: np.zeros(room, dtype=kind) for name, kind in REQUEST_KINDS.items()})
         self.made = np.zeros(MADE_COUNTS, dtype=np.int64)
 

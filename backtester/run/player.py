@@ -1,4 +1,4 @@
-"""A session played back in a terminal: what is known at the clock, line by line; keys move the clock.
+"""A session played back in a terminal: what is known at the clock; keys move the clock. run/screen.py draws it.
 
 The session is computed first, as a run computes it. Shown is what each moment knew: SessionData at the clock, and
 orders, fills and equity up to it.
@@ -6,8 +6,8 @@ orders, fills and equity up to it.
 
 from __future__ import annotations
 
-import dataclasses
 from bisect import bisect_right
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -16,16 +16,16 @@ import pyarrow as pa
 
 from backtester.errors import UsageError
 from backtester.features.rows import rows_of
+from backtester.kernels.codes import ROLES
+from backtester.run import screen
+from backtester.run.commit import Carry
 from backtester.run.levels import sampled
 from backtester.run.plan import Plan
+from backtester.run.pool import choose_kernels
 from backtester.run.replaying import Seen, session_data
+from backtester.run.screen import SPEEDS, local
 from backtester.run.session import columns_of, complete, continued, prepare, scan
 from backtester.strategy.session_data import SessionData
-
-SPEEDS = (1, 2, 5, 10, 30, 60, 120)  # labels a second
-HELP = "space play/pause  n/b step  ]/[ ten  f fill  g gap  e end  0 open  s/S symbol  +/- speed  q quit"
-WIDTHS = (8, 10, 13, 10, 10, 10, 6, 8, 10, 10)
-COLUMNS = ("symbol", "close", "volume", "high", "low", "vwap", "bars", "quality", "position", "last fill")
 
 
 class Told(NamedTuple):
@@ -39,11 +39,18 @@ class Told(NamedTuple):
 class Player:
     """A session and where its clock stands."""
 
-    def __init__(self, plan: Plan, day: date) -> None:
-        """StrategyError and others as in a run; UsageError if the run has no such session."""
+    def __init__(self, plan: Plan, day: date, tell: Callable[[str], None] = lambda _: None) -> None:
+        """StrategyError and others as in a run; UsageError if the run has no such session.
+
+        tell  is told what takes its time: the sessions before, which the account and some indicators come from
+        """
         numbers = [number for number, session in enumerate(plan.sessions) if session.date == day]
         if not numbers:
             raise UsageError(f"{day} is no session of the run ({plan.sessions[0].date} to {plan.sessions[-1].date})")
+        before = numbers[0] if plan.is_chained else 0
+        choose_kernels(plan, plan.sessions[numbers[0] - before : numbers[0] + 1], tell)
+        if before:
+            tell(f"computing first what {day} takes over: {before} session{'s' if before > 1 else ''} of the run")
         at = next(sampled(plan, numbers))
         prepared = prepare(plan, at.loaded)
         indicated = continued(plan, prepared, at.carry)
@@ -52,21 +59,29 @@ class Player:
         columns = columns_of(plan, prepared, indicated, rows)
         if plan.scanners:
             rows, _ = scan(plan, prepared, indicated, rows, columns)
-        tables = complete(plan, dataclasses.replace(prepared), at.carry).tables
+        tables = complete(plan, prepared, at.carry).tables
         self._seen = Seen(prepared.done, rows, columns, tables)
-        self._zone = ZoneInfo(plan.calendar.zone)
+        self.zone = ZoneInfo(plan.calendar.zone)
+        self.name = plan.config.run.name
         self.session = at.loaded.session
+        self.labels: list[int] = rows.grid.labels.tolist()
         self.known_at: list[int] = rows.label_known_at.tolist()
         self.symbols: list[str] = rows.symbols.to_pylist()
-        self.told = _told(tables, rows.grid.labels.tolist(), self.known_at, self._zone)
+        known = dict(zip(self.labels, self.known_at, strict=True))
+        self.told = _told(tables, at.carry, known, self.zone)
+        self._told_at = [told.known_at for told in self.told]
         self._fills = sorted({told.known_at for told in self.told if told.is_fill})
-        self._gaps = self._gap_starts()
-        self._equity = _column(tables, "equity", "known_at", "equity", "cash")
-        self._positions = _positions(tables, dict(zip(rows.grid.labels.tolist(), self.known_at, strict=True)))
+        self._missing = self._missing_bars(known)
+        self._gaps = self._gap_starts(known)
+        self.has_account = plan.strategy is not None
+        self._equity = _column(tables, "equity", "known_at", "cash", "equity")
+        self._start = _started(tables, at.carry, plan.config.execution.capital)
+        self._positions = _positions(tables, at.carry, known, self.session.open_at)
         self.label = -1  # before the first bar
         self.symbol = 0  # the first one shown
-        self.is_playing = False
+        self.is_playing = self.is_explaining = False
         self.speed = 3
+        self.note = ""  # what a key could not do
         self._data: SessionData = session_data(plan, self._seen)
 
     @property
@@ -81,7 +96,12 @@ class Player:
     @property
     def now(self) -> int:
         """The clock, UTC microseconds."""
-        return self.known_at[self.label] if self.label >= 0 else self.session.open_at
+        return self.known_at[self.label] if self.label >= 0 else self._begins
+
+    @property
+    def _begins(self) -> int:
+        """Before the first bar, which extended hours may have before the open."""
+        return min(self.session.open_at, *self.labels[:1])
 
     @property
     def is_over(self) -> bool:
@@ -91,14 +111,19 @@ class Player:
     def press(self, key: str) -> bool:
         """Do what a key says; False to quit. Keys without a meaning do nothing."""
         steps = {"n": 1, "b": -1, "]": 10, "[": -10}
+        self.note = ""
         if key == "q":
             return False
         if key == " ":
-            self.is_playing = not self.is_playing
+            self.is_playing = not self.is_playing and not self.is_over
+        elif key == "?":
+            self.is_explaining = not self.is_explaining
         elif key in steps:
             self.step(steps[key])
-        elif key in ("f", "g"):
-            self._jump(self._fills if key == "f" else self._gaps)
+        elif key == "f":
+            self._jump(self._fills, "fill")
+        elif key == "g":
+            self._jump(self._gaps, "gap")
         elif key in ("e", "0"):
             self.label = len(self.known_at) - 1 if key == "e" else -1
         elif key in ("s", "S"):
@@ -108,88 +133,106 @@ class Player:
         return True
 
     def step(self, labels: int) -> None:
-        """Move the clock by labels, not beyond the session's ends."""
+        """Move the clock by labels, not beyond the session's ends; playing ends with the session."""
         self.label = min(max(self.label + labels, -1), len(self.known_at) - 1)
+        self.is_playing = self.is_playing and not self.is_over
 
     def lines(self, width: int = 100, height: int = 30) -> list[str]:
         """The screen: exactly `height` lines of at most `width` characters."""
-        room = max((height - 7) // 2, 1)
-        shown = [self.symbols[(self.symbol + k) % len(self.symbols)] for k in range(min(room, len(self.symbols)))]
-        table = ["".join(f"{name:>{wide}}" for name, wide in zip(COLUMNS, WIDTHS, strict=True))]
-        table += [self._symbol_line(symbol) for symbol in shown]
-        happened = [told.text for told in self.told if told.known_at <= self.now]
-        left = height - 4 - len(table)
-        body = [self._head(), self._money(), *table, "", *happened[max(len(happened) - left, 0) :]]
-        body = [*body, *[""] * (height - 1 - len(body)), HELP]
-        return [line[:width] for line in body]
+        return screen.lines(self, width, height)
 
-    def _head(self) -> str:
-        clock = datetime.fromtimestamp(self.now / 1e6, UTC).astimezone(self._zone)
-        state = "playing" if self.is_playing else "paused"
-        bar = f"label {self.label + 1}/{len(self.known_at)}"
-        name = self._plan.config.run.name
-        return f"{name}  {self.session.date}  {clock:%H:%M:%S}  {bar}  {state} at {SPEEDS[self.speed]}/s"
+    def happened(self, count: int) -> list[str]:
+        """The last lines of what happened up to now."""
+        end = bisect_right(self._told_at, self.now)
+        return [told.text for told in self.told[max(end - count, 0) : end]]
 
-    def _money(self) -> str:
+    def account(self) -> tuple[float, float]:
+        """Cash and equity at the clock; before the first bar what the session took over."""
         place = bisect_right(self._equity[0], self.now) - 1
-        if place < 0:
-            return "no account yet" if self._plan.strategy is not None else "no strategy"
-        return f"equity {self._equity[1][place]:,.2f}  cash {self._equity[2][place]:,.2f}"
+        return (self._equity[1][place], self._equity[2][place]) if place >= 0 else self._start
 
-    def _symbol_line(self, symbol: str) -> str:
-        own = self.data.get_symbol_data(symbol)
-        metrics = None if own is None else own.metrics()
-        if own is None or metrics is None:
-            return f"{symbol:>{WIDTHS[0]}}"
-        position, price = self._position(symbol)
-        prices = (own.close, metrics.session_volume, metrics.session_high, metrics.session_low, metrics.session_vwap)
-        cells = [symbol[: WIDTHS[0] - 1], *(_number(price) for price in prices), str(metrics.bars)]
-        cells += [f"{metrics.quality_pct:.1f}", f"{position:g}", _number(price)]
-        return "".join(f"{cell:>{wide}}" for cell, wide in zip(cells, WIDTHS, strict=True))
-
-    def _position(self, symbol: str) -> tuple[float, float | None]:
+    def position(self, symbol: str) -> tuple[float, float | None]:
+        """Units held at the clock, and the price of the session's last fill."""
         instants, held = self._positions.get(symbol, ([], []))
         place = bisect_right(instants, self.now) - 1
         return held[place] if place >= 0 else (0.0, None)
 
-    def _jump(self, instants: list[int]) -> None:
+    def missing(self) -> list[str]:
+        """The symbols whose bar of this label is missing, of those the calendar expects one of."""
+        return self._missing.get(self.now, [])
+
+    def _jump(self, instants: list[int], what: str) -> None:
         place = bisect_right(instants, self.now)
         if place < len(instants):
             self.label = bisect_right(self.known_at, instants[place]) - 1
+        else:
+            self.note = f"no {what} after this"
 
-    def _gap_starts(self) -> list[int]:
-        """When the first bar of each gap is known to be missing."""
+    def _whole(self) -> SessionData:
         whole = session_data(self._plan, self._seen)
-        whole.advance(max([self.session.open_at, *self.known_at]))
-        labels = self._seen.rows.grid.labels.tolist()
-        known = dict(zip(labels, self.known_at, strict=True))
+        whole.advance(max([self._begins, *self.known_at]))
+        return whole
+
+    def _missing_bars(self, known: dict[int, int]) -> dict[int, list[str]]:
+        """By instant, whose bars are missing then."""
+        whole, step = self._whole(), self._plan.config.interval.us
+        found: dict[int, list[str]] = {}
+        for symbol in self.symbols:
+            for gap in whole.get_gaps(symbol):
+                for label in range(gap.first_missing, gap.last_missing + 1, step):
+                    if label in known:
+                        found.setdefault(known[label], []).append(symbol)
+        return found
+
+    def _gap_starts(self, known: dict[int, int]) -> list[int]:
+        """When the first bar of each gap is known to be missing."""
+        whole = self._whole()
         return sorted({known[gap.first_missing] for symbol in self.symbols for gap in whole.get_gaps(symbol)})
 
 
-def _told(tables: dict[str, pa.Table], labels: list[int], known_at: list[int], zone: ZoneInfo) -> list[Told]:
+def _told(tables: dict[str, pa.Table], carry: Carry, known: dict[int, int], zone: ZoneInfo) -> list[Told]:
     """Orders' events in order, as lines."""
     if "orders" not in tables:
         return []
-    known = dict(zip(labels, known_at, strict=True))
-    orders = {row["order_id"]: row for row in tables["orders"].to_pylist()}
+    orders = {row["order_id"]: row for row in [*_carried_orders(carry), *tables["orders"].to_pylist()]}
     told = []
     for row in tables["order_events"].to_pylist():
         order = orders.get(row["order_id"], {})
         at = _us(row["timestamp"])
-        what = f"{order.get('symbol', '')} {'buy' if order.get('side', 1) > 0 else 'sell'} {order.get('role', 'order')}"
-        filled = f" {row['quantity']:g} at {row['price']:.6g}" if row["quantity"] is not None else ""
+        side = "buy" if order.get("side", 1) > 0 else "sell"
+        filled = f" {row['quantity']:g} at {row['price']:.7g}" if row["quantity"] is not None else ""
         why = f" ({row['reason']})" if row["reason"] else ""
-        clock = f"{row['happened_at'].astimezone(zone):%H:%M:%S}"
         is_fill = row["quantity"] is not None
         if row["event"] != "accepted":
-            line = f"{clock}  #{row['order_id']} {what} {row['event']}{filled}{why}"
-            told.append(Told(known.get(at, at), line, is_fill))
+            clock = f"{local(_us(row['happened_at']), zone):%H:%M:%S}"
+            what = f"{order.get('symbol', '')} {side} {order.get('role', 'order')} {row['event']}{filled}{why}"
+            told.append(Told(known.get(at, at), f"{clock} {what} #{row['order_id']}", is_fill))
     return sorted(told, key=lambda each: each.known_at)
 
 
-def _positions(tables: dict[str, pa.Table], known: dict[int, int]) -> dict[str, tuple[list[int], list[Any]]]:
+def _carried_orders(carry: Carry) -> list[dict[str, Any]]:
+    """The orders that were live when the session began, as the table of orders would have them."""
+    if "open_orders" not in carry:
+        return []
+    held = carry["open_orders"].select(["order_id", "symbol", "side", "role"]).to_pylist()
+    return [{**row, "role": ROLES[row["role"]]} for row in held]
+
+
+def _started(tables: dict[str, pa.Table], carry: Carry, capital: float) -> tuple[float, float]:
+    """Cash and equity as the session took them over."""
+    equity = tables["session_equity"]["start_equity"].to_pylist() if "session_equity" in tables else []
+    cash = carry["account"]["cash"].to_pylist() if "account" in carry else []
+    return (cash or [capital])[0], (equity or [capital])[0]
+
+
+def _positions(
+    tables: dict[str, pa.Table], carry: Carry, known: dict[int, int], begins: int
+) -> dict[str, tuple[list[int], list[Any]]]:
     """By symbol: when its position changed, and to what (units, price of the last fill)."""
     found: dict[str, tuple[list[int], list[Any]]] = {}
+    for row in carry["book"].select(["symbol", "position"]).to_pylist() if "book" in carry else []:
+        # From before any clock of the session.
+        found[row["symbol"]] = ([min([begins, *known])], [(row["position"], None)])
     for row in tables["fills"].to_pylist() if "fills" in tables else []:
         instants, held = found.setdefault(row["symbol"], ([], []))
         instants.append(known[_us(row["timestamp"])])
@@ -206,7 +249,3 @@ def _column(tables: dict[str, pa.Table], table: str, *names: str) -> list[list[A
 
 def _us(instant: datetime) -> int:
     return round((instant - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1e6)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f}" if value >= 100_000 else f"{value:,.4f}".rstrip("0").rstrip(".")

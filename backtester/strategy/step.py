@@ -23,7 +23,7 @@ from backtester.errors import StrategyError
 from backtester.features.rows import Rows
 from backtester.kernels import jit
 from backtester.kernels.flat import Flat
-from backtester.kernels.stepping import Desk, Row, Stepper, number, with_step
+from backtester.kernels.stepping import Desk, Row, Stepper, count, number, with_step
 from backtester.kernels.stepping import cancel as cancel
 from backtester.kernels.stepping import enter as enter
 from backtester.kernels.stepping import leave as leave
@@ -41,6 +41,7 @@ BESIDE = (
     *("minutes_open", "minutes_left", "running_volume", "running_high", "running_low", "running_vwap"),
     *("running_bars", "quality_pct", "missing_before"),
 )
+TALK = ("print", "breakpoint", "input")
 # How often a strategy may ask at one label, on average over the symbols.
 ASKS_PER_SYMBOL = 8
 
@@ -86,13 +87,12 @@ def stepping_of(loaded: Loaded, keys: Sequence[str], *, is_replayed: bool = Fals
     for key in keys:
         if not key.isidentifier() or keyword.iskeyword(key) or key.startswith("_") or key in (*GIVEN, *BESIDE):
             raise StrategyError(f"strategy {loaded.use}: {key!r} cannot be a field of a row; give it another key")
-    columns = [*BESIDE, *keys]
     text = SOURCE.format(
         use=loaded.use,
         parameters=_fields(numbers or ["none"]),
-        fields=_fields([*GIVEN, *columns]),
-        parameter_values=", ".join(f"row.numbers[{k}]" for k in range(len(numbers) or 1)),
-        values=", ".join([*(f"row.{name}" for name in GIVEN), *(f"number(row, {k})" for k in range(len(columns)))]),
+        fields=_fields([*GIVEN, *BESIDE, *keys]),
+        parameter_values=", ".join(f"row.numbers[{2 + k}]" for k in range(len(numbers) or 1)),
+        values=", ".join([*(f"row.{name}" for name in GIVEN), *_read(keys)]),
     )
     memory = int(getattr(loaded.strategy, "memory", 0))
     if is_replayed:
@@ -111,21 +111,29 @@ def stepping_of(loaded: Loaded, keys: Sequence[str], *, is_replayed: bool = Fals
 
 def stepper_of(stepping: Stepping, rows: Rows, indicators: Mapping[str, Float64], memory: Float64) -> Stepper:
     """A step with a session's columns; indicators by key, NaN where there is no value yet; memory [symbols, size]."""
-    session, known_at, running = rows.session, rows.known_at, rows.running
+    running = rows.running
     columns: list[Any] = [
-        (known_at - session.open_at) / MINUTE_US,
-        (session.close_at - known_at) / MINUTE_US,
         *(running.volume, running.high, running.low, running.vwap, running.bars),
         *(rows.quality_pct, rows.missing_before),
         *(indicators[key] for key in stepping.keys),
     ]
-    numbers = np.array([*stepping.numbers.values()] or [0.0])
+    numbers = np.array([rows.session.open_at, rows.session.close_at, *(stepping.numbers.values() or [0.0])], np.float64)
     return Stepper(stepping.loop, columns, room=ASKS_PER_SYMBOL * len(memory), numbers=numbers, memory=memory)
+
+
+def _read(keys: Sequence[str]) -> list[str]:
+    """How a row's BESIDE and indicators are read: nothing is computed or copied that the step does not look at."""
+    # Microseconds since 1970 are whole in a float64 up to the year 2255.
+    times = [f"(row.known_at - row.numbers[0]) / {MINUTE_US}", f"(row.numbers[1] - row.known_at) / {MINUTE_US}"]
+    counted = [name in ("running_bars", "missing_before") for name in BESIDE[len(times) :]]
+    return times + [f"{'count' if c else 'number'}(row, {k})" for k, c in enumerate([*counted, *(False for _ in keys)])]
 
 
 def failure(loaded: Loaded, where: str, error: BaseException) -> StrategyError:
     """What a step's own code did wrong, or what Numba cannot compile of it."""
-    told = [line for line in str(error).splitlines() if line.strip()]
+    # Numba says once for every level of calls that it failed, and then what and where.
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith(("Failed in nopython", "During: resolving callee"))]
     is_numba = type(error).__module__.partition(".")[0] == "numba"
     words = " ".join(told[:4]) if is_numba else where_raised(error)
     return StrategyError(f"strategy {loaded.use}, {where}: {words}")
@@ -162,7 +170,8 @@ def _between(text: str, name: str, step: Callable[..., Any], *, is_kept: bool = 
     exec(compile(text, path, "exec"), vars(module))  # noqa: S102  # our own text; every name in it is an identifier
     # What the text calls.
     is_python = not isinstance(step, jit.Kernel)
-    module.step, module.number = step, number.plain if is_python else number  # type: ignore[attr-defined]
+    known = {"step": step, "number": number, "count": count}
+    vars(module).update({name: getattr(value, "plain", value) if is_python else value for name, value in known.items()})
     between: types.FunctionType = module.between
     return between
 
@@ -189,6 +198,12 @@ def _kernel(python: types.FunctionType, folder: str) -> jit.Kernel[..., Any]:
     """
     own: dict[str, Any] = {}
     for name in python.__code__.co_names:
+        # Numba compiles a print that then waits for ever: the code around it has let go of the interpreter's lock.
+        if name in TALK and name not in python.__globals__ and jit.is_compiled():
+            raise StrategyError(
+                f"{python.__name__} calls {name}, which machine code cannot do and this run is compiled; "
+                "run it with --mode replay, or leave it out"
+            )
         value = python.__globals__.get(name)
         if isinstance(value, types.FunctionType) and value is not python:
             own[name] = _kernel(value, folder)

@@ -142,6 +142,19 @@ def test_what_happens_by_a_label_is_the_same_whatever_comes_after(seed):
     assert changed.done().marks[:, :cut].tobytes() == expected.marks[:, :cut].tobytes()
 
 
+def asked_halfway(where, asked):
+    """The same, asked for what is done at half its labels too, of which there are some fills."""
+    ledger = ledger_of(where)
+    ledger.run(asked, end=LABELS)
+    assert len(ledger.done().written.fills) > 0
+    ledger.run(asked, first=LABELS)
+    return ledger.done()
+
+
+def test_a_ledger_goes_on_after_it_was_asked_for_what_is_done():
+    assert same_bytes(asked_halfway(*busy(2)), whole(*busy(2)))
+
+
 def test_room_that_runs_out_loses_nothing():
     where, asked = busy(9, sessions=12)
     expected = whole(where, asked)
@@ -161,6 +174,7 @@ def test_compiled_code_gives_the_bits_of_plain_python(monkeypatch):
     jit.compiled()
 
     assert all(same_bytes(whole(*case), expected) for case, expected in zip(cases, plain, strict=True))
+    assert same_bytes(asked_halfway(*cases[2]), plain[2])
 
 
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT", "0") != "0", reason="needs the compiler")

@@ -89,6 +89,11 @@ def settings_of(rule, value):
     return execution
 
 
+def alike(ours, theirs):
+    """The same values, NaN as itself: carried state has it where a symbol has no value yet."""
+    return ours.equals(theirs) or (ours.schema == theirs.schema and repr(ours.to_pydict()) == repr(theirs.to_pydict()))
+
+
 def differing(ways, execution, limits=None, *, without=()):
     """Where the ways part, by way, session and table; and how many fills there were.
 
@@ -102,7 +107,7 @@ def differing(ways, execution, limits=None, *, without=()):
         if (kind, replayed) not in skipped:
             names = [name for name in first[0] if kind == "columns" or name in LEDGER]
             for number, tables in enumerate(ways[kind].tables(execution, limits, replayed=replayed)):
-                unlike = [name for name in names if not first[number][name].equals(tables[name])]
+                unlike = [name for name in names if not alike(first[number][name], tables[name])]
                 found += [(kind, replayed, number, name) for name in unlike]
     return found, sum(tables["fills"].num_rows for tables in first)
 
@@ -171,7 +176,7 @@ def test_compiled_and_plain_every_sample_fills_alike_on_every_set(ways, compiled
                 found, _ = differing(made, {}, limits)
             assert found == []
             assert all(
-                ours[name].equals(theirs[name]) for ours, theirs in zip(fast, slow, strict=True) for name in ours
+                alike(ours[name], theirs[name]) for ours, theirs in zip(fast, slow, strict=True) for name in ours
             )
 
 
@@ -182,5 +187,6 @@ def test_compiled_and_plain_every_sample_fills_alike_on_every_set(ways, compiled
 def test_every_setting_fills_alike_in_every_way_on_every_set(ways, compiled, case, sample):
     made = ways(case, sample)
     for rule, value in SETTINGS:
-        found, _ = differing(made, settings_of(rule, value))
+        # A step row by row is a ledger label by label, as columns row by row are: that one is enough here.
+        found, _ = differing(made, settings_of(rule, value), without=[("step", True)])
         assert found == [], (rule, value)

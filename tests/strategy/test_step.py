@@ -18,6 +18,8 @@ from backtester.interval import Interval
 from backtester.kernels import jit
 from backtester.run import plan as plans
 from backtester.run import pool
+from backtester.strategy import step as steps
+from backtester.strategy.loading import load
 
 CASES = {
     "SmaCross": {"fast": 5, "slow": 12},
@@ -173,6 +175,18 @@ def test_a_replayed_step_is_plain_python_and_asks_what_the_compiled_one_does(
     assert frames == [(str(tmp_path / "again/mine.py"), 7.0)] * 9
     assert "NEVER_MENTIONED_IN_STEP" in seen[0].f_globals
     assert capsys.readouterr().out.count("close ") == 9
+
+
+@pytest.mark.parametrize("call", ["print(1.0)", "breakpoint()", "told(row)"])
+def test_what_a_compiled_step_cannot_say_is_refused_with_what_can(call, tmp_path, monkeypatch):
+    code = "\n\ndef told(row):\n    print(row.close)\n\n\nclass Counter:"
+    (tmp_path / "mine.py").write_text(COUNTER.format(asks=call).replace("\n\nclass Counter:", code))
+    monkeypatch.setattr(jit._Mode, "compiled", True)
+
+    loaded = load("mine:Counter", {}, folder=tmp_path)
+    with pytest.raises(StrategyError, match=r"mine:Counter: (step|told) calls (print|breakpoint), .* --mode replay"):
+        steps.stepping_of(loaded, [])
+    assert steps.stepping_of(loaded, [], is_replayed=True).python is not None
 
 
 def test_a_replay_can_be_stepped_through_with_pdb(tmp_path, store):
