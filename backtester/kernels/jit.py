@@ -36,6 +36,9 @@ class _Mode:
 class Kernel(Generic[Arguments, Result]):
     """A function of arrays and numbers; calls run it as Python until `compiled()` has been called."""
 
+    # Whether compiled code looks if an index lies in its array; ours are known to.
+    is_checked = False
+
     def __init__(self, python: Callable[Arguments, Result], *, inline: bool = True, folder: str = "") -> None:
         functools.update_wrapper(self, python)
         self.python = python
@@ -82,6 +85,8 @@ class Kernel(Generic[Arguments, Result]):
         # numpy error model: no zero-division branch, which would keep LLVM from vectorizing; kernels guard.
         # _nrt off: no reference counts, which cost more than a short run of rows; allocating then fails to compile.
         options = {"nogil": True, "_nrt": False, "fastmath": False, "parallel": False, "error_model": "numpy"}
+        if self.is_checked:
+            options["boundscheck"] = True
         if not is_entry:
             return numba.njit(  # type: ignore[no-any-return, call-overload]  # its types lack these
                 forceinline=self.inline,
@@ -118,6 +123,12 @@ class Kernel(Generic[Arguments, Result]):
         python = types.FunctionType(self.python.__code__, known, self.python.__name__, self.python.__defaults__)
         functools.update_wrapper(python, self.python)
         return python
+
+
+class Checked(Kernel[Arguments, Result]):
+    """A user's function: an index beyond an array is an error, not whatever lies there."""
+
+    is_checked = True
 
 
 def kept(folder: str, name: str, make: Callable[[], bytes]) -> bytes:

@@ -90,6 +90,13 @@ def where_raised(error: BaseException) -> str:
     return f"{kind}{error}{at}"
 
 
+def is_of_users(error: BaseException) -> bool:
+    """Was a line of the user's code among those that led to it?"""
+    frames = traceback.extract_tb(error.__traceback__)
+    names = [Path(frame.filename) for frame in frames if not INSTALLED & set(Path(frame.filename).parts)]
+    return any(not name.is_relative_to(OURS) for name in names)
+
+
 def forget() -> None:
     """Read the modules of config folders anew from here on."""
     for name in _Modules.names:

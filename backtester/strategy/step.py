@@ -29,7 +29,7 @@ from backtester.kernels.stepping import enter as enter
 from backtester.kernels.stepping import leave as leave
 from backtester.kernels.stepping import place as place
 from backtester.kernels.stepping import target as target
-from backtester.strategy.loading import Loaded, where_raised
+from backtester.strategy.loading import Loaded, is_of_users, where_raised
 
 MINUTE_US = 60_000_000.0
 # What a row holds of the ledger's own, and what is laid out beside the indicators, one number a row.
@@ -136,6 +136,9 @@ def failure(loaded: Loaded, where: str, error: BaseException) -> StrategyError:
     told = [line for line in lines if line and not line.startswith(("Failed in nopython", "During: resolving callee"))]
     is_numba = type(error).__module__.partition(".")[0] == "numba"
     words = " ".join(told[:4]) if is_numba else where_raised(error)
+    if isinstance(error, IndexError) and not is_of_users(error):
+        # Machine code does not tell its line.
+        words = "an index lies beyond row.memory or another array; --mode replay names the line"
     return StrategyError(f"strategy {loaded.use}, {where}: {words}")
 
 
@@ -209,4 +212,4 @@ def _kernel(python: types.FunctionType, folder: str) -> jit.Kernel[..., Any]:
             own[name] = _kernel(value, folder)
         elif isinstance(value, jit.Kernel):
             own[name] = value.bound({}, folder=folder)
-    return jit.Kernel(python, folder=folder).bound(own, folder=folder)
+    return jit.Checked(python, folder=folder).bound(own, folder=folder)

@@ -262,3 +262,13 @@ def test_a_compiled_step_gives_the_bytes_of_plain_python(tmp_path, store, monkey
     (tmp_path / "again/mine.py").write_text((tmp_path / "mine.py").read_text())
 
     assert tables(run(tmp_path / "again", store, "mine:Counter", {}), "fills", "equity", "strategy_memory") == plain
+
+
+@compiles
+def test_an_index_beyond_the_memory_is_an_error_when_compiled_too(tmp_path, store, monkeypatch):
+    monkeypatch.setattr(jit._Mode, "compiled", False)
+    jit.compiled()
+    (tmp_path / "mine.py").write_text(COUNTER.format(asks="row.memory[row.symbol, 1] = 2.0"))
+
+    with pytest.raises(StrategyError, match=r"mine:Counter, session 2024-11-27: an index lies beyond row\.memory"):
+        run(tmp_path, store, "mine:Counter", {})
