@@ -81,6 +81,8 @@ def where_raised(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         at = f"{Path(error.filename or '').name}:{error.lineno}: {(error.text or '').strip()}"
         return f"{type(error).__name__}: {error.msg} ({at})"
+    if type(error).__name__ == "BdbQuit":  # of a module that is not imported otherwise
+        return "the debugger was left; --resume finishes the run"
     every = traceback.extract_tb(error.__traceback__)
     mine = [frame for frame in every if not INSTALLED & set(Path(frame.filename).parts)]
     frames = [frame for frame in mine if not Path(frame.filename).is_relative_to(OURS)] or mine or every

@@ -206,6 +206,15 @@ def test_a_replay_can_be_stepped_through_with_pdb(tmp_path, store):
     assert "mine.py(" in done.stderr
     assert "def step(self, row, desk):" in done.stderr
 
+    (tmp_path / "runs").rename(tmp_path / "before")
+    left = subprocess.run(
+        [sys.executable, "-c", "from backtester.cli import main; main()", *words],
+        cwd=tmp_path, input="q\n", text=True, capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, check=False,
+    )  # fmt: skip
+    assert left.returncode == 3
+    assert "session 2024-11-27: the debugger was left; --resume finishes the run" in left.stderr
+
 
 def test_a_step_remembers_overnight_however_its_run_is_cut(tmp_path, store):
     (tmp_path / "mine.py").write_text(COUNTER.format(asks="enter(row, desk, 1)"))
