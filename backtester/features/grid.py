@@ -132,9 +132,10 @@ def kernel_windows(windows: list[IntervalWindows], derived: list[Interval], labe
 def _known_at(session: Session, grid: SessionGrid, ends: Int64) -> Int64:
     """The windows' ends; in extended hours, where trading goes on, the end of a source bar that lies across one.
 
-    Not the end of the last bar present: that no later one follows is not known before the session is over.
+    Not the end of the last bar present: that no later one follows is not known before the session is over. A daily bar
+    of the source is over with the session.
     """
-    if grid.hours == "regular":
+    if grid.hours == "regular" or not grid.interval.is_intraday:
         return ends
     known_at: Int64 = session.open_at - (session.open_at - ends) // grid.interval.us * grid.interval.us
     return known_at

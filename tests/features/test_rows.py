@@ -46,10 +46,11 @@ def test_a_last_bar_cut_short_by_the_close_is_known_at_the_close():
     assert found.quality_pct.tolist() == [100 / 6, 100 / 6]
 
 
-def test_daily_bars_are_known_at_the_close():
-    found = rows(session(390), [bar(0, "A")], ["A"], interval="1d", source="1d")
+@pytest.mark.parametrize(("hours", "over"), [("regular", 390), ("extended", 390 + 480)])
+def test_daily_bars_are_known_when_their_hours_are_over(hours, over):
+    found = rows(session(390), [bar(0, "A")], ["A"], interval="1d", source="1d", hours=hours)
 
-    assert found.known_at.tolist() == [OPEN + 390 * MINUTE]
+    assert found.known_at.tolist() == [OPEN + over * MINUTE]
     assert found.quality_pct.tolist() == [100.0]
 
 
