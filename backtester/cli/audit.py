@@ -67,10 +67,13 @@ def command(
 def _lines(found: Audit) -> list[str]:
     shown = ", ".join(found.sessions[:5]) + (", ..." if len(found.sessions) > 5 else "")
     lines = [f"audited {len(found.sessions)} sessions ({shown}), {found.checks:,} changed futures"]
-    lines.append(f"{'FAIL' if found.leaks else 'ok  '}  nothing known by an instant depends on what came after it")
+    # What nothing was held against is shown by nothing: no "ok" for it.
+    seen = "FAIL" if found.leaks else "ok  " if found.checks else "none"
+    lines.append(f"{seen}  nothing known by an instant depends on what came after it")
     lines += [f"      {line}" for line in _leaks(found.leaks)]
     ways = ", ".join(f"{WAYS[way]} in {_counted(count)}" for way, count in found.compared.items()) or "nothing"
-    lines.append(f"{'FAIL' if found.parity else 'ok  '}  the same bytes when run otherwise (compared: {ways})")
+    seen = "FAIL" if found.parity else "ok  " if found.compared else "none"
+    lines.append(f"{seen}  the same bytes when run otherwise (compared: {ways})")
     lines += [f"      {line}" for line in found.parity]
     lines += [f"note  {column} {_history(history)}" for column, history in found.warm_up.items()]
     for column, rows in found.order.items():

@@ -151,6 +151,8 @@ def _attested(found: dict[str, Any]) -> list[str]:
     """What an attestation says, for people."""
     sessions, violations = found["sessions"], found["violations"]
     verdict = f"{len(violations)} violations" if violations else "nothing known by then depends on what came after"
+    if not sessions:
+        verdict = "nothing is shown"
     lines = [f"attested at one instant of {len(sessions)} sessions ({', '.join(sessions[:5]) or 'none'}): {verdict}"]
     return [*lines, *(f"  not attested: {day}: {why}" for day, why in found["skipped"].items())]
 

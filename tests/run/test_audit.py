@@ -293,6 +293,17 @@ def test_a_strategy_that_cannot_be_copied_is_said_to_be_not_attested_nor_audited
     assert len(kept["skipped"]) == 2
     with pytest.raises(StrategyError, match="own:Locked cannot be copied"):
         audited(root, "own:Locked", every=400)
+    words = ["--store", str(root / "store"), "--out", str(root / "locked-told"), "--attest", "2"]
+    told = CliRunner().invoke(cli, ["run", str(config(root, "own:Locked")), *words], catch_exceptions=False).stdout
+    assert "attested at one instant of 0 sessions (none): nothing is shown" in told
+
+
+def test_what_nothing_was_held_against_is_not_ok(root):
+    words = ["--store", str(root / "store"), "--every", "2000"]
+    told = CliRunner().invoke(cli, ["audit", str(config(root, "own:Reader")), *words], catch_exceptions=False).stdout
+
+    assert "2 sessions (2024-11-20, 2024-11-21), 0 changed futures" in told
+    assert [line[:4] for line in told.splitlines()[1:3]] == ["none", "none"]
 
 
 def attested(root, use, name):
